@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+// Locks: the contended path, and everything else that is not a free lock of our own CPU. Who writes the words, and what may run at
+// the same time, is in include/pwlocks/lock.h; doc/MEMORY-ORDER.md, "Locks".
+#include "lock.h"
+
+#include "callers.h"
+#include "futex.h"
+#include "inject.h"
+#include "report.h"
+#include "strategy.h"
+#include "symbol.h"
+#include "topology.h"
+#include "worker.h"
+
+#include <linux/membarrier.h>
+#include <sched.h>
+
+#include <pwlocks/lock.h>
+
+// glibc 2.35 and later; null elsewhere, and then there is no registration to use.
+extern "C" {
+extern const unsigned int __rseq_size __attribute__((weak));
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+}
+
+struct pw_detail_globals pw_detail_globals = {};
+__thread uint32_t pw_detail_tid __attribute__((tls_model("initial-exec"))) = 0;
+
+namespace pw::detail {
+namespace {
+
+// Written once, at load or by the first lock that comes earlier; both find the same.
+enum : uint32_t { unknown, usable, unusable };
+constinit std::atomic<uint32_t> rseq_state{unknown};
+
+bool find_rseq()
+{
+#if PW_DETAIL_HAVE_RSEQ && !PW_DETAIL_TSAN
+    if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0 || __rseq_offset > INT32_MAX || __rseq_offset < INT32_MIN)
+        return false;
+    pw_detail_globals.rseq_offset = static_cast<int32_t>(__rseq_offset);
+    if (pw_detail_rseq_cpu() < 0)
+        return false;
+    // Another CPU's lock is taken with membarrier's help (Linux 5.10);
+    // without it every locker must use the atomic method.
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0;
+#else
+    return false; // no sequence for this architecture, or ThreadSanitizer, which cannot see it
+#endif
+}
+
+bool rseq_usable()
+{
+    uint32_t state = rseq_state.load(std::memory_order_acquire); // pairs with the store below: publishes the offset
+    if (state == unknown) {
+        state = find_rseq() ? usable : unusable;
+        rseq_state.store(state, std::memory_order_release);
+    }
+    return state == usable;
+}
+
+// The first lock taken fixes the strategy and with it the method, for the life of the process.
+uint32_t decide_mode()
+{
+    uint32_t mode = PW_DETAIL_MODE_SLOW;
+    pw_strategy_t strategy = use_strategy();
+    if (rseq_usable())
+        mode = strategy == PW_STRATEGY_LOCK ? PW_DETAIL_MODE_LOCK : PW_DETAIL_MODE_QUEUE;
+    // Release: pairs with nothing in the inlines, which need the offset only: it was stored by this thread, or before rseq_state
+    // by another; on architectures that reorder loads the inline code depends on the mode by a branch and reads the same line.
+    __atomic_store_n(&pw_detail_globals.lock_mode, mode, __ATOMIC_RELEASE);
+    return mode;
+}
+
+uint32_t mode_in_force()
+{
+    uint32_t mode = pw_detail_mode();
+    return pw_likely(mode != PW_DETAIL_MODE_UNSET) ? mode : decide_mode();
+}
+
+uint32_t my_tid()
+{
+    if (pw_unlikely(!pw_detail_tid))
+        pw_detail_tid = static_cast<uint32_t>(gettid());
+    return pw_detail_tid;
+}
+
+std::atomic_ref<uint32_t> owner_of(pw_lock_t *instance)
+{
+    return std::atomic_ref(instance->owner);
+}
+
+// Counts for the CPU in this thread's row, if the runtime runs and the thread is known to it: a lock must not register it.
+void count_for(int cpu, stat::counter stat::caller_cell::*what)
+{
+    if (!this_thread.self)
+        return;
+    passage inside(this_thread.self);
+    if (inside.state() != gate_state::open && inside.state() != gate_state::draining)
+        return;
+    if (const worker *target = worker_of(cpu); target->active)
+        count(inside.row().cells[target->index].*what);
+}
+
+// Interrupts every restartable sequence that runs on `cpu`, so that it starts again, and is a full barrier there and here.
+void restart_sequences(int cpu)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_FLAG_CPU, cpu) == 0)
+        return;
+    // Linux before 5.10 knows no single CPU.
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) != 0)
+        die("lock: membarrier refused after it was registered: errno %d", errno);
+}
+
+// Queue strategy, a CPU that we are not on. A sequence there may have read owner as 0 before our compare-and-swap and store
+// its own id behind it. So: 1. we swap; 2. every sequence of that CPU that has not stored yet starts again and finds us; 3. one that had
+// stored is seen now. Whoever is in owner then holds the lock. Without step 2: owner is read as ours, and overwritten afterwards.
+bool acquire_remote(pw_lock_t *instance, int cpu, uint32_t tid)
+{
+    uint32_t expected = 0;
+    if (!owner_of(instance).compare_exchange_strong(expected, tid, std::memory_order_acquire, std::memory_order_relaxed))
+        return false;
+    PW_INJECT();
+    restart_sequences(cpu);
+    count_for(cpu, &stat::caller_cell::remote);
+    // Acquire: as in the compare-and-swap; the barrier has ordered it.
+    return owner_of(instance).load(std::memory_order_acquire) == tid;
+}
+
+// One attempt at a given instance, by the process's method.
+bool acquire_once(pw_lock_t *instance, int cpu, uint32_t tid)
+{
+    if (mode_in_force() != PW_DETAIL_MODE_QUEUE)
+        return pw_detail_cas_acquire(instance, tid);
+    if (pw_detail_rseq_cpu() == cpu)
+        return pw_detail_rseq_acquire_on(&instance->owner, cpu, tid) == 0;
+    return owner_of(instance).load(std::memory_order_relaxed) == 0 && acquire_remote(instance, cpu, tid);
+}
+
+// The same for the CPU that we are on. The CPU, or -1 if its instance is held.
+int acquire_local_once(pw_lock_t *lock, uint32_t tid)
+{
+    if (mode_in_force() == PW_DETAIL_MODE_QUEUE)
+        return pw_detail_rseq_acquire_local(&lock->owner, tid);
+    int cpu = pw_this_cpu();
+    return pw_detail_cas_acquire(pw_per_cpu_ptr(lock, cpu), tid) ? cpu : -1;
+}
+
+[[noreturn]] void die_self_deadlock(const pw_lock_t *instance, int cpu)
+{
+    const void *address = instance;
+    if (pw_func_t function = this_thread.function)
+        die("lock %p of cpu %d: self-deadlock: thread %u holds it already, in work function %s", address, cpu,
+            pw_detail_tid, symbol_name(function).text());
+    die("lock %p of cpu %d: self-deadlock: thread %u holds it already", address, cpu, pw_detail_tid);
+}
+
+// Waiting for a held instance. Spins for some two microseconds, once, where the holder can be running at the same time; never under
+// queue, where it shares our CPU or is about to leave. Then sleeps, always with a timeout: the release has no full barrier between
+// its store and its look at `waiters`, so it may miss us. Sleeping also lets a holder of lower priority run.
+class contended_wait {
+  public:
+    void pause(pw_lock_t *instance, int cpu, uint32_t tid)
+    {
+        uint32_t holder = owner_of(instance).load(std::memory_order_relaxed); // relaxed: the kernel compares again
+        if (holder == tid)
+            die_self_deadlock(instance, cpu);
+        if (!counted_)
+            count_for(cpu, &stat::caller_cell::contended);
+        counted_ = true;
+        while (holder != 0 && spins_ > 0) {
+            --spins_;
+            cpu_relax();
+            holder = owner_of(instance).load(std::memory_order_relaxed);
+        }
+        if (holder == 0)
+            return;
+        std::atomic_ref waiters(instance->waiters);
+        // Sequentially consistent: a full barrier before the kernel's look at owner narrows the releaser's window.
+        waiters.fetch_add(1, std::memory_order_seq_cst);
+        timespec timeout = {0, timeout_};
+        futex_wait(&instance->owner, holder, &timeout);
+        waiters.fetch_sub(1, std::memory_order_relaxed); // relaxed: a hint to releasers
+        if (timeout_ < longest_timeout)
+            timeout_ *= 2;
+    }
+
+  private:
+    static constexpr int spin_limit = 50;
+    static constexpr long longest_timeout = 10'000'000; // 10 ms
+    bool counted_ = false;
+    int spins_ = pw_detail_mode() != PW_DETAIL_MODE_QUEUE && possible_cpus() > 1 ? spin_limit : 0;
+    long timeout_ = 200'000; // 0.2 ms
+};
+
+} // namespace
+
+void prepare_locks()
+{
+    my_tid();
+    rseq_usable();
+}
+
+stat::lock_method lock_method()
+{
+    return rseq_usable() && pw_strategy() == PW_STRATEGY_QUEUE ? stat::method_rseq : stat::method_atomic;
+}
+
+void lock_after_fork_child()
+{
+    pw_detail_tid = static_cast<uint32_t>(gettid());
+    if (rseq_usable())
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
+}
+
+} // namespace pw::detail
+
+using namespace pw::detail;
+
+void pw_lock_init(pw_lock_t *lock)
+{
+    for (int cpu = 0; cpu < possible_cpus(); ++cpu) {
+        pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
+        // Reading first: CPUs that nobody uses get no memory for their instance.
+        if (instance->owner || instance->waiters)
+            *instance = {};
+    }
+}
+
+int pw_lock_local_slow(pw_lock_t *lock)
+{
+    uint32_t tid = my_tid();
+    mode_in_force();
+    contended_wait wait;
+    for (;;) {
+        int cpu = acquire_local_once(lock, tid);
+        if (cpu >= 0)
+            return cpu;
+        cpu = pw_this_cpu();
+        wait.pause(pw_per_cpu_ptr(lock, cpu), cpu, tid);
+    }
+}
+
+int pw_trylock_local_slow(pw_lock_t *lock)
+{
+    int cpu = acquire_local_once(lock, my_tid());
+    return cpu >= 0 ? cpu : -EBUSY;
+}
+
+void pw_lock_slow(pw_lock_t *lock, int cpu)
+{
+    if (cpu < 0 || cpu >= possible_cpus())
+        die("pw_lock: cpu %d is out of range: 0 to %d", cpu, possible_cpus() - 1);
+    uint32_t tid = my_tid();
+    mode_in_force();
+    pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
+    contended_wait wait;
+    while (!acquire_once(instance, cpu, tid))
+        wait.pause(instance, cpu, tid);
+}
+
+bool pw_trylock_slow(pw_lock_t *lock, int cpu)
+{
+    if (cpu < 0 || cpu >= possible_cpus())
+        die("pw_trylock: cpu %d is out of range: 0 to %d", cpu, possible_cpus() - 1);
+    mode_in_force();
+    return acquire_once(pw_per_cpu_ptr(lock, cpu), cpu, my_tid());
+}
+
+void pw_unlock_slow(pw_lock_t *lock, int cpu)
+{
+    futex_wake(&pw_per_cpu_ptr(lock, cpu)->owner, 1);
+}
+
+int pw_this_cpu_slow(void)
+{
+    if (rseq_usable())
+        return pw_detail_rseq_cpu();
+    return sched_getcpu();
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+// Start and stop.
+//
+// What is shared: the gate (callers.h), written here only; workers, lanes and the stat segment, set up here while the gate is
+// closed. Two mutexes: `lifecycle` makes starts and stops take turns and is held while functions of the program run; `building` covers the
+// changes themselves and is never held while waiting for the program, so that fork may take it.
+#include "runtime.h"
+
+#include "callers.h"
+#include "lane.h"
+#include "lock.h"
+#include "percpu.h"
+#include "report.h"
+#include "strategy.h"
+#include "symbol.h"
+#include "topology.h"
+#include "worker.h"
+
+#include <cstdio>
+#include <mutex>
+#include <new>
+#include <pthread.h>
+#include <vector>
+
+#include <pwlocks/cpu.h>
+#include <pwlocks/runtime.h>
+
+namespace pw::detail {
+namespace {
+
+constinit std::mutex lifecycle;
+constinit std::mutex building;
+
+// Never destroyed: workers use it until the process ends.
+union immortal_segment {
+    constexpr immortal_segment() : none() {}
+    ~immortal_segment() {}
+    char none;
+    stat_segment value;
+};
+constinit immortal_segment segment_storage;
+constinit bool segment_made = false;
+
+stat_segment &segment()
+{
+    if (!segment_made) {
+        ::new (&segment_storage.value) stat_segment;
+        segment_made = true;
+    }
+    return segment_storage.value;
+}
+
+// Whether the calling thread is a worker or runs a function for one.
+bool in_work()
+{
+    return this_thread.worker_here || this_thread.running;
+}
+
+// While it exists, the thread cannot be cancelled: a start or stop is done whole.
+class no_cancellation {
+  public:
+    no_cancellation() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &saved_); }
+    ~no_cancellation() { pthread_setcancelstate(saved_, nullptr); }
+    no_cancellation(const no_cancellation &) = delete;
+    no_cancellation &operator=(const no_cancellation &) = delete;
+
+  private:
+    int saved_;
+};
+
+// Options in force: the operator's, then the program's, then the defaults.
+struct plan {
+    option_set options;
+    std::vector<worker_cpu> cpus;
+};
+
+// What pw-stat shows as ignored: what resolving found, and below.
+constinit ignored_options ignored = {};
+
+int make_plan(const option_set &program, const topology &machine, plan &out)
+{
+    static constinit bool told = false; // once a process, not at every start
+    const resolution &operators = resolved();
+    if (!told)
+        ignored = operators.ignored;
+    out.options = operators.options;
+    bool by_operator = out.options.cpus != cpus_choice::unset;
+    out.options.fill_from(program);
+    if (!by_operator)
+        return plan_workers(machine, out.options, "pw_runtime_start", out.cpus) ? 0 : -EINVAL;
+    bool some = plan_workers(machine, out.options, nullptr, out.cpus);
+    if (!told && some)
+        plan_workers(machine, out.options, operators.cpus_source, out.cpus); // says which CPUs are left out
+    if (!some) {
+        // What the operator got wrong never stops the program.
+        if (!told) {
+            ignored_line line;
+            line.append({operators.cpus_source, ": cpus: none of these CPUs is ours, ignored"});
+            line.publish(&ignored);
+        }
+        out.options.cpus = cpus_choice::allowed;
+        plan_workers(machine, out.options, nullptr, out.cpus);
+    }
+    told = true;
+    return 0;
+}
+
+// How long a worker stays awake behind its last item. A sleeping worker costs its caller a wake-up, some 50 us; spinning that long
+// costs at most as much again. Not where it would burn a CPU that is meant to be left alone, or the only one, nor above everybody
+// else's priority.
+constexpr int default_idle_spin_us = 50;
+
+long idle_spin_ns(const plan &plan, const worker_cpu &cpu)
+{
+    int us = plan.options.idle_spin_us;
+    if (us < 0)
+        us = cpu.isolated || plan.cpus.size() == 1 || plan.options.sched == sched_class::fifo ? 0 : default_idle_spin_us;
+    return us * 1000L;
+}
+
+// Where a lane's deputy runs: on another CPU, so that it never disturbs the lane's own, but on none that is isolated.
+int deputy_cpu(const plan &plan, int lane_cpu)
+{
+    for (const worker_cpu &each : plan.cpus)
+        if (each.cpu != lane_cpu && !each.isolated)
+            return each.cpu;
+    return lane_cpu;
+}
+
+void init_worker(const plan &plan, size_t index)
+{
+    const worker_cpu &cpu = plan.cpus[index];
+    worker &self = *worker_of(cpu.cpu);
+    ::new (&self) worker;
+    self.queue.init();
+    self.segment = &segment();
+    self.block = &segment().cpu(index);
+    self.cpu = cpu.cpu;
+    self.index = index;
+    self.options = {plan.options.sched, plan.options.sched_value, idle_spin_ns(plan, cpu)};
+    self.generation = gate.generation;
+    snprintf(self.name, sizeof self.name, "pw/%d", cpu.cpu);
+}
+
+void init_lane(const plan &plan, size_t index)
+{
+    const worker_cpu &cpu = plan.cpus[index];
+    worker_options options = {plan.options.sched, plan.options.sched_value, 0};
+    lane_of(cpu.cpu)->init(cpu.cpu, index, deputy_cpu(plan, cpu.cpu), options, segment());
+}
+
+// Starts every thread, or none. 0, -EAGAIN, -ENOMEM.
+int start_threads(const plan &plan, const topology &machine)
+{
+    std::vector<worker *> threads;
+    for (size_t i = 0; i < plan.cpus.size(); ++i) {
+        init_worker(plan, i);
+        threads.push_back(worker_of(plan.cpus[i].cpu));
+        if (gate.strategy == PW_STRATEGY_LOCK) {
+            init_lane(plan, i);
+            threads.push_back(&lane_of(plan.cpus[i].cpu)->deputy());
+        }
+    }
+    for (size_t i = 0; i < threads.size(); ++i)
+        if (int error = start_worker(*threads[i], machine)) {
+            while (i > 0)
+                stop_worker(*threads[--i]);
+            return error;
+        }
+    return 0;
+}
+
+int build(const option_set &program)
+{
+    topology machine;
+    plan plan;
+    if (int error = make_plan(program, machine, plan))
+        return error;
+    if (int error = strategy_from_program(program.strategy)) {
+        report("pw_runtime_start: pwlocks: the strategy is in use already: it cannot change any more");
+        return error;
+    }
+    if (int error = create_workers())
+        return error;
+    if (int error = create_lanes())
+        return error;
+    prepare_gate();
+    gate.cpus = possible_cpus();
+    ++gate.generation;
+    gate.strategy = use_strategy();
+    stat_facts facts = {gate.strategy, pw_strategy_source(), lock_method(), &ignored, plan.cpus};
+    if (int error = segment().create(facts, plan.options.stats != stats_choice::off))
+        return error;
+    attach_rows(segment());
+    if (int error = start_threads(plan, machine)) {
+        detach_rows();
+        segment().destroy();
+        return error;
+    }
+    for (const worker_cpu &each : plan.cpus)
+        worker_of(each.cpu)->active = true;
+    open_gate(gate.state, gate_state::open);
+    return 0;
+}
+
+int start(const char *options)
+{
+    option_set program;
+    if (options && parse_options(options, "pw_runtime_start", false, program, nullptr) != 0)
+        return -EINVAL;
+    try {
+        std::lock_guard guard(building);
+        return build(program);
+    } catch (const std::bad_alloc &) {
+        if (segment().created()) {
+            detach_rows();
+            segment().destroy();
+        }
+        return -ENOMEM;
+    }
+}
+
+template <typename Function>
+void for_each_active(Function function)
+{
+    for (int cpu = 0; cpu < possible_cpus(); ++cpu)
+        if (worker *each = worker_of(cpu); each && each->active)
+            function(*each);
+}
+
+void before_fork()
+{
+    building.lock();
+    percpu_before_fork();
+    callers_before_fork();
+    symbols_before_fork();
+}
+
+void after_fork_parent()
+{
+    symbols_after_fork();
+    callers_after_fork_parent();
+    percpu_after_fork_parent();
+    building.unlock();
+}
+
+// The child has this thread only: no worker, nothing queued, and its parent's segment is not its own.
+void after_fork_child()
+{
+    symbols_after_fork();
+    callers_after_fork_child();
+    percpu_after_fork_child();
+    lock_after_fork_child();
+    ++gate.generation;
+    gate.state.store(gate_state::never, std::memory_order_relaxed); // relaxed: nobody else is here
+    for (int cpu = 0; cpu < possible_cpus(); ++cpu) {
+        if (worker *each = worker_of(cpu); each && each->active)
+            each->active = false;
+    }
+    if (segment_made)
+        segment().destroy();
+    ::new (&lifecycle) std::mutex;
+    building.unlock();
+}
+
+// Behind strategy.cc's, which has priority 101.
+[[gnu::constructor(102)]] void at_load()
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    prepare_locks();
+}
+
+} // namespace
+
+int start_on_first_use()
+{
+    // From inside work the runtime runs, or is being stopped by a thread that waits for us.
+    if (in_work())
+        return -ESHUTDOWN;
+    no_cancellation whole;
+    std::lock_guard turn(lifecycle);
+    switch (gate.state.load(std::memory_order_relaxed)) { // relaxed: the mutex orders
+    case gate_state::never:
+        return start(nullptr);
+    case gate_state::open:
+        return 0;
+    default:
+        return -ESHUTDOWN;
+    }
+}
+
+} // namespace pw::detail
+
+using namespace pw::detail;
+
+int pw_runtime_start(const char *options)
+{
+    no_cancellation whole;
+    // The thread that stops the runtime waits for our function: do not wait for it.
+    if (in_work())
+        return gate.state.load(std::memory_order_acquire) == gate_state::open ? -EALREADY : -EDEADLK;
+    std::lock_guard turn(lifecycle);
+    if (gate.state.load(std::memory_order_relaxed) == gate_state::open) // relaxed: the mutex orders
+        return -EALREADY;
+    return start(options);
+}
+
+int pw_runtime_stop(void)
+{
+    if (in_work())
+        return -EDEADLK;
+    no_cancellation whole;
+    std::lock_guard turn(lifecycle);
+    if (gate.state.load(std::memory_order_relaxed) != gate_state::open) // relaxed: the mutex orders
+        return -ESRCH;
+
+    // 1. Nothing more is accepted. Flush still waits for what was.
+    close_gate_and_wait(gate_state::draining);
+    // 2. What was accepted runs to its end; functions may flush meanwhile.
+    if (gate.strategy == PW_STRATEGY_LOCK)
+        for_each_active([](worker &each) { lane_of(each.cpu)->wait_until_idle(); });
+    for_each_active([](worker &each) {
+        queue_barrier behind;
+        behind.queue(each);
+        behind.wait(0);
+    });
+    // 3. Nothing is left to flush.
+    close_gate_and_wait(gate_state::closed);
+    // 4. The threads end, behind the last flush's barrier.
+    for_each_active([](worker &each) {
+        if (gate.strategy == PW_STRATEGY_LOCK)
+            stop_worker(lane_of(each.cpu)->deputy());
+        stop_worker(each);
+    });
+    std::lock_guard guard(building);
+    for_each_active([](worker &each) { each.active = false; });
+    detach_rows();
+    segment().destroy();
+    return 0;
+}
+
+bool pw_cpu_online(int cpu)
+{
+    caller *self = this_caller();
+    if (cpu < 0 || cpu >= possible_cpus() || !self)
+        return false;
+    for (;;) {
+        {
+            passage inside(self);
+            if (inside.state() == gate_state::open || inside.state() == gate_state::draining)
+                return worker_of(cpu)->active;
+            if (inside.state() == gate_state::closed)
+                return false;
+        }
+        if (start_on_first_use() != 0)
+            return false;
+    }
+}
+
+int pw_next_cpu(int cpu)
+{
+    for (cpu = cpu < 0 ? 0 : cpu + 1; cpu < possible_cpus(); ++cpu)
+        if (pw_cpu_online(cpu))
+            return cpu;
+    return -1;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* Uses everything that the public headers offer once, as a C11 program and as a C++20 one. Run as it is, built
+ * against the installed library, and under valgrind. Exit status 0 if every answer is right. */
+#include <pwlocks/pwlocks.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define REQUIRE(condition)                                                                                      \
+    do {                                                                                                        \
+        if (!(condition)) {                                                                                     \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                     \
+            return 1;                                                                                           \
+        }                                                                                                       \
+    } while (0)
+
+PW_STATIC_ASSERT(PW_PERCPU_MAX == (size_t)1 << PW_PERCPU_SHIFT, "the largest object");
+PW_STATIC_ASSERT(PW_CACHE_LINE >= sizeof(struct pw_struct), "an item fits a cache line");
+
+PW_BEGIN_DECLS
+PW_EXPORT int exported_by_this_program(void);
+PW_END_DECLS
+
+struct cache {
+    pw_lock_t lock;
+    long objects;
+    struct pw_struct drain;
+    int drained;
+};
+static struct cache *caches; /* per-CPU pointer */
+static int on_this_cpu;
+
+PW_INLINE long objects_of(int cpu)
+{
+    return pw_per_cpu_ptr(caches, cpu)->objects;
+}
+
+int exported_by_this_program(void)
+{
+    return PW_VERSION_MAJOR * 10000 + PW_VERSION_MINOR * 100 + PW_VERSION_PATCH;
+}
+
+static void drain(struct pw_struct *work)
+{
+    int cpu = pw_get_cpu(work);
+    struct cache *cache = pw_per_cpu_ptr(caches, cpu);
+    pw_lock(&caches->lock, cpu);
+    cache->objects = 0;
+    pw_unlock(&caches->lock, cpu);
+    ++cache->drained;
+    on_this_cpu += pw_is_cpu_remote(cpu) ? 0 : 1;
+}
+
+static int use_locks(void)
+{
+    int cpu = pw_lock_local(&caches->lock);
+    REQUIRE(cpu >= 0 && cpu < pw_nr_cpus());
+    pw_per_cpu_ptr(caches, cpu)->objects = 5;
+    REQUIRE(!pw_trylock(&caches->lock, cpu));
+    pw_unlock_local(&caches->lock, cpu);
+
+    cpu = pw_trylock_local(&caches->lock);
+    REQUIRE(cpu >= 0);
+    pw_unlock_local(&caches->lock, cpu);
+
+    for (cpu = 0; cpu < pw_nr_cpus(); ++cpu) {
+        REQUIRE(pw_trylock(&caches->lock, cpu));
+        pw_per_cpu_ptr(caches, cpu)->objects = cpu + 1;
+        pw_unlock(&caches->lock, cpu);
+    }
+    return 0;
+}
+
+/* Drains every CPU's cache with one of the two calls. */
+static int use_work(int (*queue)(int, struct pw_workqueue *, struct pw_struct *))
+{
+    int cpus = 0;
+    pw_for_each_cpu(cpu)
+    {
+        struct cache *cache = pw_per_cpu_ptr(caches, cpu);
+        int drained = cache->drained;
+        INIT_PW(&cache->drain, drain, cpu);
+        cache->objects = 7;
+        REQUIRE(queue(cpu, NULL, &cache->drain) == 1);
+        REQUIRE(pw_flush(&cache->drain) == 0);
+        REQUIRE(objects_of(cpu) == 0 && cache->drained == drained + 1);
+        pw_init_work(&cache->drain, NULL, cpu);
+        REQUIRE(queue(cpu, NULL, &cache->drain) == -EINVAL);
+        ++cpus;
+    }
+    REQUIRE(cpus > 0);
+    return 0;
+}
+
+int main(void)
+{
+    int first, round;
+    void *memory = pw_alloc_percpu(sizeof(struct cache), PW_CACHE_LINE);
+    REQUIRE(memory != NULL);
+    caches = (struct cache *)memory;
+    pw_lock_init(&caches->lock);
+    REQUIRE(pw_this_cpu() >= 0 && pw_this_cpu() < pw_nr_cpus());
+    REQUIRE(pw_likely(pw_this_cpu_ptr(caches)->objects == 0));
+
+    for (round = 0; round < 3; ++round) {
+        REQUIRE(pw_runtime_start(round == 1 ? "idle_spin_us=0" : NULL) == 0);
+        REQUIRE(pw_runtime_start(NULL) == -EALREADY);
+        first = pw_next_cpu(-1);
+        REQUIRE(first >= 0 && pw_cpu_online(first) && !pw_cpu_online(pw_nr_cpus()));
+        if (use_locks() != 0 || use_work(pw_queue_on) != 0 || use_work(pw_queue_work_on) != 0)
+            return 1;
+        REQUIRE(pw_runtime_stop() == 0);
+        REQUIRE(pw_runtime_stop() == -ESRCH);
+        INIT_PW(&caches->drain, drain, first);
+        REQUIRE(pw_queue_on(first, NULL, &caches->drain) == -ESHUTDOWN);
+    }
+    if (pw_unlikely(exported_by_this_program() < 0) || strlen(pw_strategy_source()) == 0)
+        return 1;
+    pw_free_percpu(caches);
+    printf("abi_use: strategy %s from %s, %d of the functions ran on their CPU\n",
+           pw_strategy() == PW_STRATEGY_QUEUE ? "queue" : "lock", pw_strategy_source(), on_this_cpu);
+    return 0;
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// A program for test_pw_stat.sh to look into. Usage: stat_target ITEMS [block]
+//
+// Queues ITEMS items to every CPU, waits until they have run, prints "ready STRATEGY SOURCE CPU...", and
+// stays until its standard input ends. With "block", an item that runs until then is queued to the first CPU
+// before "ready", and three more behind it.
+#include <pwlocks/pwlocks.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+std::atomic<bool> entered = false;
+std::atomic<bool> released = false;
+
+void do_nothing(pw_struct *) {}
+
+void queue_or_exit(pw_struct &work)
+{
+    if (int result = pw_queue_on(pw_get_cpu(&work), nullptr, &work); result != 1) {
+        fprintf(stderr, "stat_target: pw_queue_on: %d\n", result);
+        exit(1);
+    }
+}
+
+} // namespace
+
+// Not in the unnamed namespace: the program exports it (-rdynamic), and pw-stat shall show its name.
+void wait_for_release(pw_struct *)
+{
+    entered = true;
+    entered.notify_all();
+    released.wait(false);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "block") != 0)) {
+        fprintf(stderr, "usage: stat_target ITEMS [block]\n");
+        return 2;
+    }
+    auto items = static_cast<size_t>(atol(argv[1]));
+    bool block = argc == 3;
+
+    std::vector<pw_struct> works;
+    works.reserve(items * static_cast<size_t>(pw_nr_cpus()));
+    pw_for_each_cpu (cpu) {
+        for (size_t i = 0; i < items; ++i) {
+            pw_struct &work = works.emplace_back();
+            INIT_PW(&work, do_nothing, cpu);
+            queue_or_exit(work);
+        }
+    }
+    for (pw_struct &work : works)
+        if (pw_flush(&work) != 0)
+            return 1;
+
+    pw_struct blocking, behind[3];
+    std::thread blocked;
+    if (block) {
+        int first = pw_next_cpu(-1);
+        INIT_PW(&blocking, wait_for_release, first);
+        // Under the lock strategy the caller itself runs it.
+        blocked = std::thread([&] { queue_or_exit(blocking); });
+        entered.wait(false);
+        for (pw_struct &each : behind) {
+            INIT_PW(&each, do_nothing, first);
+            queue_or_exit(each);
+        }
+    }
+
+    printf("ready %s %s", pw_strategy() == PW_STRATEGY_LOCK ? "lock" : "queue", pw_strategy_source());
+    pw_for_each_cpu (cpu)
+        printf(" %d", cpu);
+    printf("\n");
+    fflush(stdout);
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0) {
+    }
+    released = true;
+    released.notify_all();
+    if (blocked.joinable())
+        blocked.join();
+    return pw_runtime_stop() == 0 ? 0 : 1;
+}

@@ -1,0 +1,193 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Runs pw-stat against real processes. Usage: test_pw_stat.sh PW_STAT STAT_TARGET
+set -uo pipefail
+
+if [[ $# -ne 2 ]]; then
+    echo "usage: test_pw_stat.sh PW_STAT STAT_TARGET" >&2
+    exit 2
+fi
+pw_stat=$1
+target=$2
+items=50
+scratch=$(mktemp -d)
+out=$scratch/out
+err=$scratch/err
+trap 'rm -rf -- "$scratch"' EXIT
+unset PWLOCKS PWLOCKS_OPTIONS PWLOCKS_CONF
+export PWLOCKS_CONF=/dev/null
+failures=0
+
+fail() {
+    echo "failed: $*"
+    [[ -s $out ]] && sed 's/^/  stdout: /' "$out"
+    [[ -s $err ]] && sed 's/^/  stderr: /' "$err"
+    failures=$((failures + 1))
+}
+
+# look STATUS [ARGUMENT...]: runs pw-stat, which must exit with STATUS
+look() {
+    local expected=$1 status=0
+    shift
+    timeout 60 "$pw_stat" "$@" >"$out" 2>"$err" </dev/null || status=$?
+    [[ $status -eq $expected ]] || fail "pw-stat $*: exit status $status, not $expected"
+}
+
+# look_fails STATUS FIRST_LINE [ARGUMENT...]: nothing on stdout, and that line on stderr
+look_fails() {
+    local status=$1 line=$2
+    shift 2
+    look "$status" "$@"
+    [[ ! -s $out ]] || fail "pw-stat $*: wrote to stdout"
+    [[ $(head -n 1 "$err") == "$line" ]] || fail "pw-stat $*: stderr is not: $line"
+    [[ $status -ne 1 || $(wc -l <"$err") -eq 1 ]] || fail "pw-stat $*: more than one line"
+}
+
+# start VARIABLE=VALUE... -- [block]: starts the target; sets pid, strategy, source, cpus
+start() {
+    local settings=()
+    while [[ $1 != -- ]]; do
+        settings+=("$1")
+        shift
+    done
+    shift
+    coproc helper { exec env "${settings[@]}" "$target" "$items" "$@" 2>"$scratch/helper"; }
+    # shellcheck disable=SC2154 # coproc assigns it
+    pid=$helper_PID
+    local ready=''
+    if ! read -r -t 120 ready strategy source cpus <&"${helper[0]}" || [[ $ready != ready ]]; then
+        cat "$scratch/helper"
+        echo "failed: stat_target did not start"
+        kill "$pid" 2>/dev/null
+        exit 1
+    fi
+}
+
+# Ends the target, which must end well.
+finish() {
+    local status=0 input=${helper[1]}
+    exec {input}>&-
+    wait "$pid" || status=$?
+    [[ $status -eq 0 ]] || fail "stat_target ended with status $status: $(cat "$scratch/helper")"
+}
+
+# column CPU NUMBER: from the last output's row of that CPU
+column() {
+    awk -v cpu="$1" -v number="$2" '
+        table && $1 == cpu { print $number }
+        $1 == "CPU" && $2 == "NODE" { table = 1 }' "$out"
+}
+
+# state CPU: what stands in the last column
+state() {
+    awk -v cpu="$1" '
+        table && $1 == cpu { print substr($0, start) }
+        $1 == "CPU" && $2 == "NODE" { table = 1; start = index($0, "STATE") }' "$out"
+}
+
+# settles COMMAND...: the counters follow what a program sees by a moment: looks until COMMAND is content
+settles() {
+    local attempt
+    for ((attempt = 0; attempt < 200; attempt++)); do
+        look 0 "$pid"
+        "$@" && return
+        sleep 0.05
+    done
+    fail "$* of $strategy was never true"
+}
+
+all_done() {
+    local cpu
+    for cpu in $cpus; do
+        [[ $(column "$cpu" 4) == "$items" && $(column "$cpu" 5) == "$items" && $(column "$cpu" 6) == 0 &&
+            $(state "$cpu") == idle ]] || return 1
+    done
+}
+
+is_blocked() {
+    local first=${cpus%% *} queued=$((items + 4)) executed=$items run='running wait_for_release'
+    if [[ $strategy == lock ]]; then
+        executed=$((items + 3))
+        run='idle; callers run wait_for_release'
+    fi
+    [[ $(column "$first" 4) == "$queued" && $(column "$first" 5) == "$executed" &&
+        $(column "$first" 6) == $((queued - executed)) && $(state "$first") == "$run" ]]
+}
+
+# grep FIXED_TEXT in the last output
+shows() {
+    grep -qF -- "$1" "$out" || fail "pw-stat $pid does not show: $1"
+}
+
+for setting in PWLOCKS=0 PWLOCKS=1; do
+    start "$setting" --
+    settles all_done
+    [[ $(awk 'table { rows++ } $1 == "CPU" { table = 1 } END { print rows + 0 }' "$out") -eq $(wc -w <<<"$cpus") ]] ||
+        fail "not one row per CPU"
+    shows "strategy     $strategy (from $source)"
+    shows "$(basename "$target") $items"
+    grep -qE '^uptime +([0-9]+s|[0-9]+m[0-9]{2}s)$' "$out" || fail "no uptime"
+    grep -qE '^lock method +(rseq|atomic)$' "$out" || fail "no lock method"
+    grep -q '^ignored' "$out" && fail "options ignored that nobody gave"
+    if [[ $strategy == queue ]]; then
+        for cpu in $cpus; do
+            batches=$(column "$cpu" 7)
+            [[ $batches -ge 1 && $batches -le $items ]] || fail "CPU $cpu: $batches batches"
+        done
+    fi
+    look 0
+    grep -qE "^ *$pid +$(basename "$target" | cut -c 1-15) +$strategy +$source " "$out" || fail "not in the list"
+    finish
+    look_fails 1 "pw-stat: $pid: no such process" "$pid"
+
+    start "$setting" -- block
+    settles is_blocked
+    finish
+done
+
+# What the operator got wrong is shown; without statistics nothing is.
+start PWLOCKS=2x PWLOCKS_OPTIONS='idle_spin_us=soon' --
+look 0 "$pid"
+[[ $(awk '$1 == "ignored" { print $2 }' "$out") == 2 ]] || fail "not two ignored options"
+shows '"2x"'
+shows '"soon"'
+if [[ $(id -u) -eq 0 ]] && command -v setpriv >/dev/null; then
+    # As a user that may not look, from a folder that it may read.
+    chmod 755 "$scratch"
+    cp -- "$pw_stat" "$scratch/pw-stat"
+    setpriv --reuid 65534 --clear-groups "$scratch/pw-stat" "$pid" >"$out" 2>"$err"
+    [[ $? -eq 1 && ! -s $out && $(cat "$err") == "pw-stat: $pid: permission denied (try as its user or as root)" ]] ||
+        fail "another user's process"
+else
+    echo "skipped: another user's process: needs root and setpriv"
+fi
+finish
+start PWLOCKS_OPTIONS='stats=off' --
+look_fails 1 "pw-stat: $pid: does not use the pwlocks runtime (or it is not running)" "$pid"
+look 0
+grep -qE "^ *$pid " "$out" && fail "in the list without statistics"
+finish
+look_fails 1 "pw-stat: $$: does not use the pwlocks runtime (or it is not running)" "$$"
+
+for argument in abc -1 0 99999999999 '' 5x 1.5; do
+    look_fails 2 "pw-stat: \"$argument\": not a process id" "$argument"
+done
+look_fails 2 'pw-stat: The following argument was not expected: 2' 1 2
+look_fails 2 'pw-stat: The following argument was not expected: --wrong' --wrong
+look 0 --version
+grep -qE '^pw-stat [0-9]+\.[0-9]+' "$out" || fail "no version"
+look 0 --help
+grep -q PENDING "$out" || fail "no explanation of the columns"
+
+# A reader that went away, or was never there, is no error; a full disk is.
+"$pw_stat" --help 2>"$err" | true
+[[ ${PIPESTATUS[0]} -eq 0 && ! -s $err ]] || fail "a closed pipe"
+"$pw_stat" --help 2>"$err" >&-
+[[ $? -eq 0 && ! -s $err ]] || fail "closed standard output"
+"$pw_stat" --help 2>"$err" >/dev/full
+[[ $? -eq 1 && $(cat "$err") == 'pw-stat: cannot write: No space left on device' ]] || fail "a full disk"
+
+if [[ $failures -gt 0 ]]; then
+    echo "$failures checks failed"
+    exit 1
+fi

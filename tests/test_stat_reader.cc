@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+// pw-stat's reader against segments that a hostile or broken process could show it.
+#include "capture.h"
+#include "catch.h"
+#include "stat.h"
+#include "stat_segments.h"
+
+#include "../tools/pw-stat/segment.h"
+#include "../tools/pw-stat/text.h"
+
+#include <cstring>
+#include <fcntl.h>
+#include <functional>
+#include <random>
+#include <string>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <vector>
+
+using namespace pw::detail;
+using Catch::Matchers::Contains;
+using pw::tool::bad_segment;
+using pw::tool::segment;
+
+namespace {
+
+constexpr size_t no_seal = 0;
+
+// A segment's bytes, to be changed, and a descriptor with those bytes in it.
+class forgery {
+  public:
+    explicit forgery(const sample_facts &facts = sample_facts())
+    {
+        stat_segment writer;
+        REQUIRE(writer.create(facts, true) == 0);
+        writer.row(3)->cells[1].queued = 6;
+        writer.row(2)->running = 0x4000;
+        writer.row(2)->running_cpu = 41;
+        writer.name_function(reinterpret_cast<pw_func_t>(uintptr_t{0x4000}));
+        std::vector<int> made = segment_descriptors();
+        REQUIRE(made.size() == 1);
+        struct stat now;
+        REQUIRE(fstat(made[0], &now) == 0);
+        bytes.resize(static_cast<size_t>(now.st_size));
+        REQUIRE(pread(made[0], bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+    }
+    ~forgery()
+    {
+        if (fd_ >= 0)
+            close(fd_);
+    }
+    forgery(const forgery &) = delete;
+    forgery &operator=(const forgery &) = delete;
+
+    pw::stat::header &header() { return *reinterpret_cast<pw::stat::header *>(bytes.data()); }
+
+    // A new file with the bytes as they are now.
+    int file(unsigned seals = F_SEAL_SHRINK, size_t size = 0)
+    {
+        if (fd_ >= 0)
+            close(fd_);
+        fd_ = memfd_create("forged", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        REQUIRE(pwrite(fd_, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+        if (size > 0)
+            REQUIRE(ftruncate(fd_, static_cast<off_t>(size)) == 0);
+        if (seals != no_seal)
+            REQUIRE(fcntl(fd_, F_ADD_SEALS, seals) == 0);
+        return fd_;
+    }
+
+    std::vector<char> bytes;
+
+  private:
+    int fd_ = -1;
+};
+
+std::string refusal(int fd)
+{
+    try {
+        segment reader(fd);
+        return "accepted";
+    } catch (const bad_segment &bad) {
+        return bad.what();
+    }
+}
+
+} // namespace
+
+TEST_CASE("an unchanged copy is readable, so that each refusal below has its own reason")
+{
+    forgery forged;
+    segment reader(forged.file());
+    CHECK(reader.read_cpus()[1].queued == 6);
+    auto runs = reader.read_cpus()[2].caller_running;
+    REQUIRE(runs.size() == 1);
+    CHECK(runs[0].name == "0x4000");
+}
+
+TEST_CASE("a segment cut off anywhere is refused")
+{
+    forgery forged;
+    std::vector<char> whole = forged.bytes;
+    size_t rows_end = forged.header().caller_offset + 4 * forged.header().caller_stride;
+    for (size_t size : {size_t{0}, size_t{1}, sizeof(pw::stat::header) - 1, sizeof(pw::stat::header),
+                        size_t{4096}, whole.size() / 2, rows_end - 1}) {
+        forged.bytes.assign(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
+        CAPTURE(size);
+        CHECK_THAT(refusal(forged.file()), Contains("malformed"));
+    }
+    forged.bytes.assign(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(rows_end));
+    CHECK(refusal(forged.file()) == "accepted");
+}
+
+TEST_CASE("a wrong magic number, an unfinished segment and a later version are told apart")
+{
+    forgery forged;
+    forged.header().magic = 0;
+    CHECK_THAT(refusal(forged.file()), Contains("not finished"));
+    forged.header().magic = pw::stat::magic + 1;
+    CHECK_THAT(refusal(forged.file()), Contains("wrong magic"));
+    forged.header().magic = pw::stat::magic;
+    forged.header().version = 7;
+    CHECK_THAT(refusal(forged.file()), Contains("version 7") && Contains("reads 1"));
+    forged.header().version = 1;
+    forged.header().header_size = 64;
+    CHECK_THAT(refusal(forged.file()), Contains("header too short"));
+}
+
+TEST_CASE("fields that a later library added behind the known ones do not matter")
+{
+    forgery forged;
+    auto &header = forged.header();
+    header.header_size += 512;
+    // Rows at twice their distance, with cells twice as large.
+    size_t start = header.caller_offset, old_stride = header.caller_stride;
+    std::vector<char> rows(forged.bytes.begin() + static_cast<ptrdiff_t>(start), forged.bytes.end());
+    forged.bytes.resize(start + 4 * old_stride * 2);
+    std::fill(forged.bytes.begin() + static_cast<ptrdiff_t>(start), forged.bytes.end(), '\0');
+    auto &moved = forged.header();
+    moved.caller_stride = static_cast<uint32_t>(old_stride * 2);
+    moved.cell_stride *= 2;
+    moved.cell_offset += 8;
+    uint64_t queued = 6;
+    memcpy(&forged.bytes[start + 3 * moved.caller_stride + moved.cell_offset + 1 * moved.cell_stride],
+           &queued, 8);
+    CHECK(segment(forged.file()).read_cpus()[1].queued == 6);
+}
+
+TEST_CASE("no offset, stride or count can point out of the file")
+{
+    struct attack {
+        const char *what;
+        std::function<void(pw::stat::header &, uint64_t size)> change;
+    };
+    const std::vector<attack> attacks = {
+        {"ignored at the end", [](auto &h, uint64_t size) { h.ignored_count = 1, h.ignored_offset = size; }},
+        {"ignored stride 0", [](auto &h, uint64_t) { h.ignored_stride = 0; }},
+        {"too many ignored", [](auto &h, uint64_t) { h.ignored_count = h.ignored_capacity = 65; }},
+        {"functions beyond", [](auto &h, uint64_t size) { h.function_offset = size + 8; }},
+        {"functions wrap", [](auto &h, uint64_t) { h.function_offset = ~uint64_t{7}; }},
+        {"function stride 8", [](auto &h, uint64_t) { h.function_stride = 8; }},
+        {"function stride huge", [](auto &h, uint64_t) { h.function_stride = 0xfffffff8; }},
+        {"function capacity", [](auto &h, uint64_t) { h.function_capacity = 0xffffffff; }},
+        {"functions unaligned", [](auto &h, uint64_t) { h.function_offset += 4; }},
+        {"CPUs beyond", [](auto &h, uint64_t size) { h.cpu_offset = size - 64; }},
+        {"CPUs wrap", [](auto &h, uint64_t) { h.cpu_offset = 0xffffffffffffff80; }},
+        {"CPU stride short", [](auto &h, uint64_t) { h.cpu_stride = 16; }},
+        {"CPU stride unaligned", [](auto &h, uint64_t) { h.cpu_stride = 129; }},
+        {"too many CPUs", [](auto &h, uint64_t) { h.cpu_count = 0xffffffff; }},
+        {"more cells than row", [](auto &h, uint64_t) { h.cpu_count = 5; }},
+        {"rows beyond", [](auto &h, uint64_t size) { h.caller_offset = size; }},
+        {"rows wrap", [](auto &h, uint64_t) { h.caller_offset = ~uint64_t{127}; }},
+        {"too many rows", [](auto &h, uint64_t) { h.caller_count = 0xffffffff; }},
+        {"row stride 0", [](auto &h, uint64_t) { h.caller_stride = 0; }},
+        {"row stride huge", [](auto &h, uint64_t) { h.caller_stride = 0x80000000; }},
+        {"cell offset huge", [](auto &h, uint64_t) { h.cell_offset = 0xfffffff8; }},
+        {"cell offset in row head", [](auto &h, uint64_t) { h.cell_offset = 0; }},
+        {"cell offset unaligned", [](auto &h, uint64_t) { h.cell_offset = 33; }},
+        {"cell stride huge", [](auto &h, uint64_t) { h.cell_stride = 0xfffffff8; }},
+        {"cell stride 0", [](auto &h, uint64_t) { h.cell_stride = 0; }},
+    };
+    for (const attack &each : attacks) {
+        forgery forged;
+        each.change(forged.header(), forged.bytes.size());
+        CAPTURE(each.what);
+        CHECK_THAT(refusal(forged.file()), Contains("malformed"));
+    }
+    forgery forged;
+    int32_t number = 8192;
+    memcpy(&forged.bytes[forged.header().cpu_offset], &number, sizeof number);
+    CHECK_THAT(refusal(forged.file()), Contains("CPU number"));
+    number = -1;
+    memcpy(&forged.bytes[forged.header().cpu_offset], &number, sizeof number);
+    CHECK_THAT(refusal(forged.file()), Contains("CPU number"));
+}
+
+TEST_CASE("whatever a header says, reading stays inside the file")
+{
+    std::mt19937 random(20240607);
+    forgery forged;
+    const std::vector<char> original = forged.bytes;
+    const std::vector<uint64_t> values = {
+        0,          1,          8,          128,          4096,         original.size() - 8, original.size(),
+        0x7fffffff, 0xffffffff, 0xfffffff8, ~uint64_t{0}, ~uint64_t{7}, uint64_t{1} << 63};
+    // The geometry: everything behind the texts of the header.
+    size_t first = offsetof(pw::stat::header, ignored_count);
+    int refused = 0, accepted = 0;
+    for (int round = 0; round < 1500; ++round) {
+        forged.bytes = original;
+        for (unsigned change = 0; change <= random() % 3; ++change) {
+            size_t place = first + random() % (sizeof(pw::stat::header) - first - 8) / 4 * 4;
+            uint64_t value = values[random() % values.size()] + (random() % 4 == 0 ? random() % 256 : 0);
+            memcpy(&forged.bytes[place], &value, random() % 2 ? 4 : 8);
+        }
+        int fd = forged.file();
+        try {
+            segment reader(fd);
+            REQUIRE(reader.read_cpus().size() <= 8192);
+            ++accepted;
+        } catch (const bad_segment &) {
+            ++refused;
+        }
+    }
+    CHECK(refused > 100);
+    CHECK(accepted > 10); // or the rounds would have tested one early refusal only
+}
+
+TEST_CASE("a file that could shrink under the reader is refused")
+{
+    forgery forged;
+    CHECK_THAT(refusal(forged.file(no_seal)), Contains("not sealed"));
+    CHECK_THAT(refusal(forged.file(F_SEAL_GROW | F_SEAL_WRITE)), Contains("not sealed"));
+
+    // What cannot be sealed at all.
+    scratch_folder folder;
+    std::string path = folder.write("segment", {forged.bytes.data(), forged.bytes.size()});
+    int plain = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    CHECK_THAT(refusal(plain), Contains("not sealed"));
+    close(plain);
+    int pair[2];
+    REQUIRE(pipe2(pair, O_CLOEXEC) == 0);
+    CHECK_THAT(refusal(pair[0]), Contains("not a regular file"));
+    close(pair[0]);
+    close(pair[1]);
+}
+
+TEST_CASE("a sparse file of ten gigabytes costs no more than its header is worth")
+{
+    constexpr size_t ten_gigabytes = size_t{10} << 30;
+    forgery forged;
+    struct stat before, after;
+    int fd = forged.file(F_SEAL_SHRINK, ten_gigabytes);
+    REQUIRE(fstat(fd, &before) == 0);
+    CHECK(segment(fd).read_cpus()[1].queued == 6);
+    REQUIRE(fstat(fd, &after) == 0);
+    CHECK(after.st_blocks == before.st_blocks);
+
+    forged.header().caller_count = 30'000'000;
+    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("callers out of range"));
+    forged.header().caller_count = 4;
+    forged.header().caller_offset = size_t{9} << 30;
+    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("callers out of range"));
+}
+
+TEST_CASE("no text of a segment reaches the terminal as a command")
+{
+    sample_facts facts;
+    facts.source = "\x1b[2Jclear\r\n\xff\xfe";
+    facts.ignored.add("PWLOCKS: \x1b]0;title\x07");
+    forgery forged(facts);
+    auto &header = forged.header();
+    for (uint32_t i = 0; i < header.function_capacity; ++i) {
+        auto &slot = *reinterpret_cast<pw::stat::function *>(
+            &forged.bytes[header.function_offset + i * header.function_stride]);
+        if (slot.address == 0x4000)
+            memset(slot.name, '\x1b', sizeof slot.name); // no zero at its end either
+    }
+    segment reader(forged.file());
+    CHECK(reader.facts().source == "?[2Jclear????");
+    REQUIRE(reader.facts().ignored.size() == 1);
+    CHECK_THAT(reader.facts().ignored[0], Contains("]0;title?"));
+    CHECK_THAT(reader.facts().ignored[0], !Contains("\x1b"));
+    CHECK(reader.read_cpus()[2].caller_running.at(0).name ==
+          std::string(sizeof(pw::stat::function::name), '?'));
+    memset(header.source, 'A', sizeof header.source);
+    CHECK(segment(forged.file()).facts().source == std::string(sizeof header.source, 'A'));
+}
+
+TEST_CASE("printable text keeps valid UTF-8 and nothing that steers a terminal")
+{
+    using pw::tool::printable;
+    CHECK(printable("naïve → 日本 🙂") == "naïve → 日本 🙂");
+    CHECK(printable("a\tb\x7f") == "a?b?");
+    CHECK(printable("\xc2\x9b"
+                    "2J") == "?2J"); // CSI as one C1 control
+    CHECK(printable("\xe2\x80\xae"
+                    "abc") == "?abc");              // right-to-left override
+    CHECK(printable("\xc0\xaf") == "??");           // overlong
+    CHECK(printable("\xed\xa0\x80") == "???");      // a surrogate
+    CHECK(printable("\xf4\x90\x80\x80") == "????"); // beyond Unicode
+    CHECK(printable("caf\xc3") == "caf?");          // cut off
+    CHECK(printable(std::string_view("a\0b", 3)) == "a?b");
+    CHECK(pw::tool::width("naïve →") == 7);
+}
+
+TEST_CASE("symbols are demangled unless that could explode")
+{
+    using pw::tool::readable_symbol;
+    CHECK(readable_symbol("drain") == "drain");
+    CHECK(readable_symbol("_ZN5cache5drainEP9pw_struct") == "cache::drain");
+    CHECK(readable_symbol("_ZN5cache5drainEi") == "cache::drain(int)");
+    CHECK(readable_symbol("_Znonsense") == "_Znonsense");
+    // Each MS_S_-like step doubles the text: two to the power of 30.
+    std::string bomb = "_Z1fM1aS_";
+    for (int i = 0; i < 30; ++i) {
+        char digit = static_cast<char>(i < 10 ? '0' + i : 'A' + i - 10);
+        bomb += std::string("MS") + digit + "_S" + digit + "_";
+    }
+    CHECK(readable_symbol(bomb) == bomb);
+}
+
+TEST_CASE("CPU lists and durations are short")
+{
+    using pw::tool::cpu_list;
+    using pw::tool::duration;
+    CHECK(cpu_list({}).empty());
+    CHECK(cpu_list({5}) == "5");
+    CHECK(cpu_list({0, 1, 2, 3, 8}) == "0-3,8");
+    CHECK(cpu_list({32, 96, 97}) == "32,96-97");
+    CHECK(duration(0) == "0s");
+    CHECK(duration(59) == "59s");
+    CHECK(duration(185) == "3m05s");
+    CHECK(duration(2 * 3600 + 10 * 60 + 59) == "2h10m");
+    CHECK(duration(3 * 86400 + 4 * 3600) == "3d04h");
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include "output.h"
+
+#include "text.h"
+
+#include <algorithm>
+#include <ctime>
+#include <fmt/format.h>
+#include <iterator>
+
+namespace pw::tool {
+namespace {
+
+// Columns as wide as their widest cell; the last one is not padded.
+class table {
+  public:
+    enum class alignment { left, right };
+    struct column {
+        std::string heading;
+        alignment side;
+    };
+
+    explicit table(std::vector<column> columns) : columns_(std::move(columns))
+    {
+        for (const column &each : columns_)
+            widths_.push_back(width(each.heading));
+    }
+
+    void add(std::vector<std::string> cells)
+    {
+        for (size_t i = 0; i < cells.size(); ++i)
+            widths_[i] = std::max(widths_[i], width(cells[i]));
+        rows_.push_back(std::move(cells));
+    }
+
+    std::string text() const
+    {
+        std::vector<std::string> headings;
+        for (const column &each : columns_)
+            headings.push_back(each.heading);
+        std::string lines = line(headings);
+        for (const auto &row : rows_)
+            lines += line(row);
+        return lines;
+    }
+
+  private:
+    std::string line(const std::vector<std::string> &cells) const
+    {
+        std::string text;
+        for (size_t i = 0; i < cells.size(); ++i) {
+            std::string padding(widths_[i] - width(cells[i]), ' ');
+            if (i > 0)
+                text += "  ";
+            if (columns_[i].side == alignment::right)
+                text += padding + cells[i];
+            else
+                text += cells[i] + (i + 1 < cells.size() ? padding : "");
+        }
+        return text + '\n';
+    }
+
+    std::vector<column> columns_;
+    std::vector<size_t> widths_;
+    std::vector<std::vector<std::string>> rows_;
+};
+
+std::string uptime(const segment_facts &facts)
+{
+    timespec now = {};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    auto now_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+    return duration(now_ns > facts.start_ns ? (now_ns - facts.start_ns) / 1'000'000'000 : 0);
+}
+
+std::string state_of(const cpu_state &cpu, bool only_workers_run)
+{
+    std::string state = "awake";
+    if (!cpu.running.empty())
+        state = "running " + cpu.running;
+    else if (cpu.sleeping)
+        state = only_workers_run && cpu.pending > 0 ? "waking" : "idle";
+    const char *separator = "; callers run ";
+    for (const running_function &each : cpu.caller_running) {
+        state += separator + each.name;
+        if (each.threads > 1)
+            state += fmt::format(" x{}", each.threads);
+        separator = ", ";
+    }
+    return state;
+}
+
+} // namespace
+
+std::string process_list(const survey &found)
+{
+    using enum table::alignment;
+    table list({{"PID", right},
+                {"COMMAND", left},
+                {"STRATEGY", left},
+                {"SOURCE", left},
+                {"CPUS", left},
+                {"UPTIME", right}});
+    for (const listed_process &each : found.processes)
+        list.add({std::to_string(each.pid), each.command, each.facts.strategy, each.facts.source,
+                  cpu_list(each.facts.cpus), uptime(each.facts)});
+    return list.text();
+}
+
+std::string process_report(const process &shown)
+{
+    const segment_facts &facts = shown.stat.facts();
+    std::string text;
+    auto out = std::back_inserter(text);
+    fmt::format_to(out, "pid          {}\n", shown.pid);
+    fmt::format_to(out, "command      {}\n", shown.command_line);
+    fmt::format_to(out, "strategy     {} (from {})\n", facts.strategy, facts.source);
+    fmt::format_to(out, "lock method  {}\n", facts.lock_method);
+    fmt::format_to(out, "cpus         {}\n", cpu_list(facts.cpus));
+    fmt::format_to(out, "uptime       {}\n", uptime(facts));
+    if (facts.ignored_count > 0) {
+        fmt::format_to(out, "ignored      {}\n", facts.ignored_count);
+        for (const std::string &each : facts.ignored)
+            fmt::format_to(out, "             {}\n", each);
+    }
+    if (facts.callers_unseen > 0)
+        fmt::format_to(out, "inexact      {} threads share one row of counters: counts may be too low\n",
+                       facts.callers_unseen);
+    text += '\n';
+
+    using enum table::alignment;
+    table rows({{"CPU", right},
+                {"NODE", right},
+                {"ISOLATED", left},
+                {"QUEUED", right},
+                {"EXECUTED", right},
+                {"PENDING", right},
+                {"BATCHES", right},
+                {"WAKEUPS", right},
+                {"STATE", left}});
+    for (const cpu_state &each : shown.stat.read_cpus())
+        rows.add({std::to_string(each.cpu), each.node < 0 ? "-" : std::to_string(each.node),
+                  each.isolated ? "yes" : "no", std::to_string(each.queued), std::to_string(each.executed),
+                  std::to_string(each.pending), std::to_string(each.batches), std::to_string(each.wakeups),
+                  state_of(each, facts.strategy == "queue")});
+    return text + rows.text();
+}
+
+} // namespace pw::tool
