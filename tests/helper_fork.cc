@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Forks inside a worker's function. The child returns from it: at once (idle), or behind a use of the runtime that it leaves running
 // (use) or stops (use-and-stop). Says how the child ended.
+#include "settle.h"
+
 #include <pwlocks/pwlocks.h>
 
 #include <csignal>
@@ -49,6 +51,7 @@ int main(int count, char **arguments)
     static pw_struct item;
     int cpu = pw_next_cpu(-1);
     INIT_PW(&item, fork_and_return, cpu);
+    let_threads_settle();
     if (pw_queue_work_on(cpu, nullptr, &item) != 1 || pw_flush(&item) != 0)
         return 1;
     int status = -1;

@@ -5,6 +5,7 @@
 
 #include "on_cpu.h"
 #include "programs.h"
+#include "settle.h"
 #include "tasks.h"
 #include "this_process.h"
 
@@ -48,19 +49,6 @@ int status_of(pid_t forked)
     while (waitpid(forked, &status, 0) != forked && errno == EINTR) {
     }
     return status;
-}
-
-// AddressSanitizer does not hold its allocator's locks across a fork: nobody else must be in there, such as a thread that is
-// just starting. (Without sanitizers there is nothing to wait for.)
-void let_threads_settle()
-{
-    if (sanitized)
-        eventually([] {
-            for (pid_t thread : library_threads())
-                if (thread != gettid() && status_field(thread, "State").rfind("S", 0) != 0)
-                    return false;
-            return true;
-        });
 }
 
 // Runs a function in a child, which ends with what it returns; its wait status.
