@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Locks: the contended path, and everything else that is not a free lock of our own CPU. Who writes the words, and what may run at
-// the same time, is in include/pwlocks/lock.h; doc/MEMORY-ORDER.md, "Locks".
+// Locks: the contended path, and everything else that is not a free lock of our own CPU. Who writes the
+// words, and what may run at the same time, is in include/pwlocks/lock.h; doc/MEMORY-ORDER.md, "Locks".
 #include "lock.h"
 
 #include "callers.h"
 #include "futex.h"
 #include "inject.h"
+#include "lock_events.h"
 #include "report.h"
 #include "strategy.h"
 #include "symbol.h"
 #include "topology.h"
-#include "worker.h"
 
+#include <algorithm>
+#include <csignal>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <pwlocks/lock.h>
 
@@ -36,7 +39,8 @@ constinit std::atomic<uint32_t> rseq_state{unknown};
 bool find_rseq()
 {
 #if PW_DETAIL_HAVE_RSEQ && !PW_DETAIL_TSAN
-    if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0 || __rseq_offset > INT32_MAX || __rseq_offset < INT32_MIN)
+    if (!&__rseq_size || !&__rseq_offset || __rseq_size == 0 || __rseq_offset > INT32_MAX ||
+        __rseq_offset < INT32_MIN)
         return false;
     pw_detail_globals.rseq_offset = static_cast<int32_t>(__rseq_offset);
     if (pw_detail_rseq_cpu() < 0)
@@ -51,7 +55,8 @@ bool find_rseq()
 
 bool rseq_usable()
 {
-    uint32_t state = rseq_state.load(std::memory_order_acquire); // pairs with the store below: publishes the offset
+    uint32_t state =
+        rseq_state.load(std::memory_order_acquire); // pairs with the store below: publishes the offset
     if (state == unknown) {
         state = find_rseq() ? usable : unusable;
         rseq_state.store(state, std::memory_order_release);
@@ -66,8 +71,9 @@ uint32_t decide_mode()
     pw_strategy_t strategy = use_strategy();
     if (rseq_usable())
         mode = strategy == PW_STRATEGY_LOCK ? PW_DETAIL_MODE_LOCK : PW_DETAIL_MODE_QUEUE;
-    // Release: pairs with nothing in the inlines, which need the offset only: it was stored by this thread, or before rseq_state
-    // by another; on architectures that reorder loads the inline code depends on the mode by a branch and reads the same line.
+    // Release: pairs with nothing in the inlines, which need the offset only: it was stored by this thread,
+    // or before rseq_state by another; on architectures that reorder loads the inline code depends on the
+    // mode by a branch and reads the same line.
     __atomic_store_n(&pw_detail_globals.lock_mode, mode, __ATOMIC_RELEASE);
     return mode;
 }
@@ -90,21 +96,24 @@ std::atomic_ref<uint32_t> owner_of(pw_lock_t *instance)
     return std::atomic_ref(instance->owner);
 }
 
-// Counts for the CPU in this thread's row, if the runtime runs and the thread is known to it: a lock must not register it.
-void count_for(int cpu, stat::counter stat::caller_cell::*what)
-{
-    if (!this_thread.self)
-        return;
-    passage inside(this_thread.self);
-    if (inside.state() != gate_state::open && inside.state() != gate_state::draining)
-        return;
-    if (const worker *target = worker_of(cpu); target->active)
-        count(inside.row().cells[target->index].*what);
-}
+// A lock leaves errno alone, as its users expect: a signal handler that tries one, a caller between a failed
+// call and its message.
+class errno_kept {
+  public:
+    errno_kept() = default;
+    ~errno_kept() { errno = saved_; }
+    errno_kept(const errno_kept &) = delete;
+    errno_kept &operator=(const errno_kept &) = delete;
 
-// Interrupts every restartable sequence that runs on `cpu`, so that it starts again, and is a full barrier there and here.
+  private:
+    int saved_ = errno;
+};
+
+// Interrupts every restartable sequence that runs on `cpu`, so that it starts again, and is a full barrier
+// there and here.
 void restart_sequences(int cpu)
 {
+    errno_kept here;
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_FLAG_CPU, cpu) == 0)
         return;
     // Linux before 5.10 knows no single CPU.
@@ -112,38 +121,58 @@ void restart_sequences(int cpu)
         die("lock: membarrier refused after it was registered: errno %d", errno);
 }
 
-// Queue strategy, a CPU that we are not on. A sequence there may have read owner as 0 before our compare-and-swap and store
-// its own id behind it. So: 1. we swap; 2. every sequence of that CPU that has not stored yet starts again and finds us; 3. one that had
-// stored is seen now. Whoever is in owner then holds the lock. Without step 2: owner is read as ours, and overwritten afterwards.
+// Queue strategy, a CPU that we are not on. A sequence there may have read owner as 0 before our
+// compare-and-swap and store its own id behind it. So: 1. we swap; 2. every sequence of that CPU that has not
+// stored yet starts again and finds us; 3. one that had stored is seen now. Whoever is in owner then holds
+// the lock. Without step 2: owner is read as ours, and overwritten afterwards.
 bool acquire_remote(pw_lock_t *instance, int cpu, uint32_t tid)
 {
     uint32_t expected = 0;
-    if (!owner_of(instance).compare_exchange_strong(expected, tid, std::memory_order_acquire, std::memory_order_relaxed))
+    if (!owner_of(instance).compare_exchange_strong(expected, tid, std::memory_order_acquire,
+                                                    std::memory_order_relaxed))
         return false;
     PW_INJECT();
     restart_sequences(cpu);
-    count_for(cpu, &stat::caller_cell::remote);
+    count_lock_event(cpu, &stat::lock_events::remote);
     // Acquire: as in the compare-and-swap; the barrier has ordered it.
     return owner_of(instance).load(std::memory_order_acquire) == tid;
 }
+
+// How often a sequence that was interrupted starts again. Interrupted each time, as by a debugger that steps
+// through it, it gives way to the remote acquire, which is right on the own CPU too and has no sequence.
+constexpr int most_restarts = 16;
 
 // One attempt at a given instance, by the process's method.
 bool acquire_once(pw_lock_t *instance, int cpu, uint32_t tid)
 {
     if (mode_in_force() != PW_DETAIL_MODE_QUEUE)
         return pw_detail_cas_acquire(instance, tid);
-    if (pw_detail_rseq_cpu() == cpu)
-        return pw_detail_rseq_acquire_on(&instance->owner, cpu, tid) == 0;
+    for (int restarts = 0; restarts < most_restarts && pw_detail_rseq_cpu() == cpu; ++restarts) {
+        int result = pw_detail_rseq_acquire_on(&instance->owner, cpu, tid);
+        if (result == 0)
+            return true;
+        // Relaxed: only an attempt is saved.
+        if (result == PW_DETAIL_RSEQ_REFUSED && owner_of(instance).load(std::memory_order_relaxed) != 0)
+            return false;
+    }
     return owner_of(instance).load(std::memory_order_relaxed) == 0 && acquire_remote(instance, cpu, tid);
 }
 
-// The same for the CPU that we are on. The CPU, or -1 if its instance is held.
+// The same for the CPU that we are on. The CPU, or negative if its instance is held.
 int acquire_local_once(pw_lock_t *lock, uint32_t tid)
 {
     if (mode_in_force() == PW_DETAIL_MODE_QUEUE)
-        return pw_detail_rseq_acquire_local(&lock->owner, tid);
+        for (int restarts = 0; restarts < most_restarts; ++restarts)
+            if (int cpu = pw_detail_rseq_acquire_local(&lock->owner, tid); cpu != PW_DETAIL_RSEQ_ABORTED)
+                return cpu;
     int cpu = pw_this_cpu();
-    return pw_detail_cas_acquire(pw_per_cpu_ptr(lock, cpu), tid) ? cpu : -1;
+    return acquire_once(pw_per_cpu_ptr(lock, cpu), cpu, tid) ? cpu : -1;
+}
+
+void check_range(const char *call, int cpu)
+{
+    if (cpu < 0 || cpu >= possible_cpus())
+        die("%s: cpu %d is out of range: 0 to %d", call, cpu, possible_cpus() - 1);
 }
 
 [[noreturn]] void die_self_deadlock(const pw_lock_t *instance, int cpu)
@@ -155,19 +184,38 @@ int acquire_local_once(pw_lock_t *lock, uint32_t tid)
     die("lock %p of cpu %d: self-deadlock: thread %u holds it already", address, cpu, pw_detail_tid);
 }
 
-// Waiting for a held instance. Spins for some two microseconds, once, where the holder can be running at the same time; never under
-// queue, where it shares our CPU or is about to leave. Then sleeps, always with a timeout: the release has no full barrier between
-// its store and its look at `waiters`, so it may miss us. Sleeping also lets a holder of lower priority run.
+// Says, once for the same holder and lock, that nobody is going to release it.
+void report_if_gone(pw_lock_t *instance, int cpu, uint32_t holder)
+{
+    if (tgkill(getpid(), static_cast<pid_t>(holder), 0) == 0 || errno != ESRCH)
+        return;
+    // It may have released, and then ended. Relaxed: the kernel's answer came through its own barriers.
+    if (owner_of(instance).load(std::memory_order_relaxed) != holder)
+        return;
+    static constinit std::atomic<uint64_t> last{0};
+    uint64_t this_case = reinterpret_cast<uintptr_t>(instance) << 22 ^ holder;
+    if (last.exchange(this_case, std::memory_order_relaxed) !=
+        this_case) // relaxed: only who prints is decided
+        report("lock %p of cpu %d: held by thread %u, which is gone: it ended, or stayed behind in a fork's "
+               "parent; waiting",
+               static_cast<void *>(instance), cpu, holder);
+}
+
+// Waiting for a held instance. Spins for some two microseconds, once, where the holder can be running at the
+// same time; never under queue, where it shares our CPU or is about to leave. Then sleeps, always with a
+// timeout: the release has no full barrier between its store and its look at `waiters`, so it may miss us.
+// Sleeping also lets a holder of lower priority run.
 class contended_wait {
   public:
     void pause(pw_lock_t *instance, int cpu, uint32_t tid)
     {
-        uint32_t holder = owner_of(instance).load(std::memory_order_relaxed); // relaxed: the kernel compares again
+        uint32_t holder =
+            owner_of(instance).load(std::memory_order_relaxed); // relaxed: the kernel compares again
         if (holder == tid)
             die_self_deadlock(instance, cpu);
-        if (!counted_)
-            count_for(cpu, &stat::caller_cell::contended);
-        counted_ = true;
+        if (!counted_ && holder != 0)
+            count_lock_event(cpu, &stat::lock_events::contended);
+        counted_ |= holder != 0;
         while (holder != 0 && spins_ > 0) {
             --spins_;
             cpu_relax();
@@ -176,19 +224,25 @@ class contended_wait {
         if (holder == 0)
             return;
         std::atomic_ref waiters(instance->waiters);
-        // Sequentially consistent: a full barrier before the kernel's look at owner narrows the releaser's window.
+        // Sequentially consistent: a full barrier before the kernel's look at owner narrows the releaser's
+        // window.
+        errno_kept here;
         waiters.fetch_add(1, std::memory_order_seq_cst);
         timespec timeout = {0, timeout_};
         futex_wait(&instance->owner, holder, &timeout);
         waiters.fetch_sub(1, std::memory_order_relaxed); // relaxed: a hint to releasers
+        if (timeout_ == longest_timeout && holder == last_holder_)
+            report_if_gone(instance, cpu, holder);
+        last_holder_ = holder;
         if (timeout_ < longest_timeout)
-            timeout_ *= 2;
+            timeout_ = std::min(2 * timeout_, longest_timeout);
     }
 
   private:
     static constexpr int spin_limit = 50;
     static constexpr long longest_timeout = 10'000'000; // 10 ms
     bool counted_ = false;
+    uint32_t last_holder_ = 0;
     int spins_ = pw_detail_mode() != PW_DETAIL_MODE_QUEUE && possible_cpus() > 1 ? spin_limit : 0;
     long timeout_ = 200'000; // 0.2 ms
 };
@@ -249,8 +303,7 @@ int pw_trylock_local_slow(pw_lock_t *lock)
 
 void pw_lock_slow(pw_lock_t *lock, int cpu)
 {
-    if (cpu < 0 || cpu >= possible_cpus())
-        die("pw_lock: cpu %d is out of range: 0 to %d", cpu, possible_cpus() - 1);
+    check_range("pw_lock", cpu);
     uint32_t tid = my_tid();
     mode_in_force();
     pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
@@ -261,10 +314,28 @@ void pw_lock_slow(pw_lock_t *lock, int cpu)
 
 bool pw_trylock_slow(pw_lock_t *lock, int cpu)
 {
-    if (cpu < 0 || cpu >= possible_cpus())
-        die("pw_trylock: cpu %d is out of range: 0 to %d", cpu, possible_cpus() - 1);
+    check_range("pw_trylock", cpu);
     mode_in_force();
     return acquire_once(pw_per_cpu_ptr(lock, cpu), cpu, my_tid());
+}
+
+void pw_trylock_init(pw_trylock_t *lock)
+{
+    pw_lock_init(lock);
+}
+
+void pw_lockdep_assert_held_slow(pw_lock_t *lock, int cpu)
+{
+    pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
+    uint32_t holder = owner_of(instance).load(std::memory_order_relaxed); // relaxed: only our own id matters
+    const void *address = instance;
+    if (holder == my_tid())
+        return;
+    if (holder == 0)
+        die("pw_lockdep_assert_held: lock %p of cpu %d: thread %u does not hold it: nobody does", address,
+            cpu, my_tid());
+    die("pw_lockdep_assert_held: lock %p of cpu %d: thread %u does not hold it: thread %u does", address, cpu,
+        my_tid(), holder);
 }
 
 void pw_unlock_slow(pw_lock_t *lock, int cpu)

@@ -9,6 +9,7 @@
 #include "callers.h"
 #include "lane.h"
 #include "lock.h"
+#include "lock_events.h"
 #include "percpu.h"
 #include "report.h"
 #include "strategy.h"
@@ -199,6 +200,7 @@ int build(const option_set &program)
     }
     for (const worker_cpu &each : plan.cpus)
         worker_of(each.cpu)->active = true;
+    publish_lock_events(segment());
     open_gate(gate.state, gate_state::open);
     return 0;
 }
@@ -251,6 +253,7 @@ void after_fork_child()
     callers_after_fork_child();
     percpu_after_fork_child();
     lock_after_fork_child();
+    lock_events_after_fork_child();
     ++gate.generation;
     gate.state.store(gate_state::never, std::memory_order_relaxed); // relaxed: nobody else is here
     for (int cpu = 0; cpu < possible_cpus(); ++cpu) {
@@ -332,6 +335,7 @@ int pw_runtime_stop(void)
             stop_worker(lane_of(each.cpu)->deputy());
         stop_worker(each);
     });
+    withdraw_lock_events();
     std::lock_guard guard(building);
     for_each_active([](worker &each) { each.active = false; });
     detach_rows();

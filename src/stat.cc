@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Shared here: the segment's memory. Workers and callers write their blocks and rows (see stat_layout.h);
+// Shared here: the segment's memory. Workers, callers and lockers write their parts (see stat_layout.h);
 // create(), row() and destroy() are serialized by the runtime; name_function() may run on any number of
 // threads, also beside row().
 #include "stat.h"
@@ -95,6 +95,11 @@ stat::header &stat_segment::head() const
 stat::cpu_block &stat_segment::cpu(size_t index) const
 {
     return reinterpret_cast<stat::cpu_block *>(base_ + plan_.cpus)[index];
+}
+
+stat::lock_events &stat_segment::locks_of(int index) const
+{
+    return index < 0 ? head().elsewhere : cpu(static_cast<size_t>(index)).locks;
 }
 
 // Whether fd_ still is our file.

@@ -43,6 +43,9 @@ class stat_segment {
     bool created() const { return base_ != nullptr; }
     stat::cpu_block &cpu(size_t index) const;
 
+    // Of the CPU with that block, or of all that have none.
+    stat::lock_events &locks_of(int index) const;
+
     // The row of caller slot `slot` (0, 1, 2 ... in any order), growing the file to hold it; beyond the
     // capacity, or if the file cannot grow, the last row, counted in callers_unseen. Serialized by the
     // caller.

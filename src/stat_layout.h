@@ -5,8 +5,9 @@
 //
 //   header | ignored options | function names | one block per CPU with a worker | one row per calling thread
 //
-// Every counter has one writer: a worker writes its CPU's block, a calling thread writes its row. Plain
-// stores of aligned words, so a reader sees old or new values, never torn ones.
+// Every counter but those of locks has one writer: a worker writes its CPU's block, a calling thread writes its row. Plain
+// stores of aligned words, so a reader sees old or new values, never torn ones. What locks cost is rare, and counted by any thread,
+// known to the runtime or not: atomic additions.
 //
 // pending = queued - executed is never negative for a reader that loads every `executed` first (acquire) and
 // every `queued` afterwards, because writers count in this order: `queued` before the item can be taken,
@@ -27,6 +28,13 @@ using counter = std::atomic<uint64_t>;
 static_assert(sizeof(counter) == 8 && counter::is_always_lock_free);
 
 enum lock_method : uint32_t { method_rseq = 1, method_atomic = 2 };
+
+// Acquisitions of one CPU's locks that were not just taken. Written by any thread, atomically.
+struct lock_events {
+    counter remote;    // queue strategy: taken from another CPU, with membarrier(2)
+    counter contended; // had to wait
+};
+static_assert(sizeof(lock_events) == 16);
 
 struct header {
     std::atomic<uint64_t> magic; // written last: a segment without it is not finished
@@ -63,6 +71,7 @@ struct header {
     std::atomic<uint32_t> caller_count;
     // Threads that share the last row because there were too many: it is inexact then.
     std::atomic<uint32_t> callers_unseen;
+    lock_events elsewhere; // of CPUs that have no block
 };
 static_assert(sizeof(header) <= 4096);
 
@@ -76,7 +85,7 @@ struct function {
 static_assert(sizeof(function) == 256);
 inline constexpr uint64_t claimed = 1; // no function's address
 
-// Written by one worker only.
+// Written by one worker only, but for the second line.
 struct alignas(128) cpu_block {
     int32_t cpu;
     int32_t node;      // -1: unknown
@@ -87,17 +96,16 @@ struct alignas(128) cpu_block {
     counter wakeups;  // times it was woken from sleep
     counter sleeping; // 1 while it sleeps
     counter running;  // address of the function that runs now, 0 if none
+    alignas(128) lock_events locks;
 };
-static_assert(sizeof(cpu_block) == 128);
+static_assert(sizeof(cpu_block) == 256);
 
 // What one calling thread did for one CPU.
 struct caller_cell {
-    counter queued;    // calls that returned 1
-    counter executed;  // lock strategy: functions that this thread ran for that CPU
-    counter remote;    // queue strategy: that CPU's lock acquired from another CPU
-    counter contended; // acquires of that CPU's lock that had to wait
+    counter queued;   // calls that returned 1
+    counter executed; // lock strategy: functions that this thread ran for that CPU
 };
-static_assert(sizeof(caller_cell) == 32);
+static_assert(sizeof(caller_cell) == 16);
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic" // a flexible array member: an extension that both compilers know

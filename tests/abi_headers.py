@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Whether a stranger can compile against the public headers.
 
-abi_headers.py alone HEADERS                each header by itself, as C11 and as C++20, without a warning
-abi_headers.py use HEADERS LIBRARY PROGRAM  PROGRAM uses every public name, links with the library, and runs
-abi_headers.py installed BUILD PROGRAM      the same through pkg-config, against what `meson install` lays out
+abi_headers.py alone HEADERS                   each header by itself, as C11 and as C++20, without a warning
+abi_headers.py use HEADERS LIBRARY PROGRAM...  the programs use every public name, link with the library, and run
+abi_headers.py installed BUILD PROGRAM...      the same through pkg-config, against what `meson install` lays out
 
 Exit status: 0, or 1 with a line for each finding.
 """
@@ -48,21 +48,21 @@ def check_alone(headers):
     return findings
 
 
-def unused(headers, program):
-    """The public names that a program does not use."""
+def unused(headers, programs):
+    """The public names that no program uses."""
     declared = Declared(headers)
     private = re.compile(r"(?i)pw_detail_\w+|PWLOCKS_\w+_H|\w+_slow")
     public = {name for name in declared.functions | declared.macros if not private.fullmatch(name)}
-    text = program.read_text(encoding="utf-8")
-    return [f"{program.name} does not use {name}" for name in sorted(public) if not re.search(rf"\b{name}\b", text)]
+    text = "".join(program.read_text(encoding="utf-8") for program in programs)
+    return [f"no program uses {name}" for name in sorted(public) if not re.search(rf"\b{name}\b", text)]
 
 
-def check_use(headers, library, program):
-    findings = unused(headers, program)
+def check_use(headers, library, *programs):
+    findings = unused(headers, programs)
     modes = (["-O0"], ["-O2"], ["-O2", "-fPIC", "-pie"], ["-O2", "-fno-pie", "-no-pie"])
     with tempfile.TemporaryDirectory() as folder:
         binary = pathlib.Path(folder, "use")
-        for (compiler, language, standard), mode in itertools.product(LANGUAGES, modes):
+        for program, (compiler, language, standard), mode in itertools.product(programs, LANGUAGES, modes):
             built = attempt([compiler, "-x", language, f"-std={standard}", *mode, *STRICT, f"-I{headers.parent}",
                              program, "-x", "none", library, "-o", binary])
             findings += built or run_everywhere(binary, library.parent)
@@ -77,7 +77,7 @@ def run_everywhere(binary, folder):
     return findings
 
 
-def check_installed(build, program):
+def check_installed(build, *programs):
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder, "root")
         findings = attempt(["meson", "install", "-C", build, "--no-rebuild", "--destdir", root])
@@ -104,7 +104,7 @@ def check_installed(build, program):
         findings += [f"a program that uses the library would need {flag}" for flag in private]
         libraries = [pathlib.Path(flag[2:]) for flag in flags if flag.startswith("-L")]
         binary = pathlib.Path(folder, "use")
-        for compiler, language, standard in LANGUAGES:
+        for program, (compiler, language, standard) in itertools.product(programs, LANGUAGES):
             built = attempt([compiler, "-x", language, f"-std={standard}", "-O2", *STRICT, program, "-x", "none", *flags,
                              "-o", binary])
             findings += built or run_everywhere(binary, libraries[0])
@@ -114,7 +114,8 @@ def check_installed(build, program):
 def main():
     checks = {"alone": (check_alone, 1), "use": (check_use, 3), "installed": (check_installed, 2)}
     check, count = checks.get(sys.argv[1] if len(sys.argv) > 1 else None, (None, 0))
-    if not check or len(sys.argv) != count + 2:
+    exact = check is check_alone
+    if not check or len(sys.argv) < count + 2 or (exact and len(sys.argv) > count + 2):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     findings = check(*(pathlib.Path(argument).resolve() for argument in sys.argv[2:]))

@@ -71,6 +71,26 @@ static int use_locks(void)
     return 0;
 }
 
+static int use_irqsave(void)
+{
+    pw_trylock_t *lock = &caches->lock; /* the same type */
+    unsigned long flags, outer = pw_local_irq_save();
+    int cpu = pw_lock_local_irqsave(lock, flags);
+    pw_lockdep_assert_held(lock, cpu);
+    pw_unlock_local_irqrestore(lock, flags, cpu);
+    cpu = pw_trylock_local_irqsave(lock, flags);
+    REQUIRE(cpu >= 0);
+    pw_unlock_local_irqrestore(lock, flags, cpu);
+    pw_lock_irqsave(lock, flags, cpu);
+    REQUIRE(!pw_trylock(lock, cpu));
+    pw_unlock_irqrestore(lock, flags, cpu);
+    REQUIRE(pw_trylock_irqsave(lock, flags, cpu));
+    pw_unlock_irqrestore(lock, flags, cpu);
+    pw_local_irq_restore(outer);
+    pw_trylock_init(lock);
+    return 0;
+}
+
 /* Drains every CPU's cache with one of the two calls. */
 static int use_work(int (*queue)(int, struct pw_workqueue *, struct pw_struct *))
 {
@@ -107,7 +127,7 @@ int main(void)
         REQUIRE(pw_runtime_start(NULL) == -EALREADY);
         first = pw_next_cpu(-1);
         REQUIRE(first >= 0 && pw_cpu_online(first) && !pw_cpu_online(pw_nr_cpus()));
-        if (use_locks() != 0 || use_work(pw_queue_on) != 0 || use_work(pw_queue_work_on) != 0)
+        if (use_locks() != 0 || use_irqsave() != 0 || use_work(pw_queue_on) != 0 || use_work(pw_queue_work_on) != 0)
             return 1;
         REQUIRE(pw_runtime_stop() == 0);
         REQUIRE(pw_runtime_stop() == -ESRCH);

@@ -14,6 +14,8 @@
 // In place of <pwlocks/rseq.h>, whose sequences are in assembly.
 #define PWLOCKS_RSEQ_H
 #define PW_DETAIL_HAVE_RSEQ 1
+#define PW_DETAIL_RSEQ_REFUSED (-1)
+#define PW_DETAIL_RSEQ_ABORTED (-2)
 #define PW_PERCPU_SHIFT 20
 static int32_t pw_detail_rseq_cpu();
 static int pw_detail_rseq_acquire_local(void *lock, uint32_t tid);
@@ -23,12 +25,14 @@ static long model_syscall(long number, ...);
 #define syscall model_syscall
 
 // All that lock.cc includes, but for lock.h, still with true atomics.
+#include "callers.h"
+#include "futex.h"
 #include "inject.h"
+#include "lock_events.h"
 #include "report.h"
 #include "strategy.h"
 #include "symbol.h"
 #include "topology.h"
-#include "worker.h"
 
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -48,6 +52,7 @@ struct locker {
     bool ended;
     bool interrupted; // membarrier's interrupt is on its way
     bool restarted;   // it came while a sequence ran
+    bool debugged;    // every sequence is interrupted
 };
 constexpr unsigned most_threads = 3;
 locker lockers[most_threads];
@@ -58,6 +63,9 @@ locker &self()
     return lockers[rl::thread_index()];
 }
 
+// Threads change at every access: the thread's id is as thread-local as in the library.
+void back_in_thread();
+
 // Between two instructions: where an interrupt comes in.
 void boundary()
 {
@@ -66,10 +74,8 @@ void boundary()
     self().restarted = true;
     model::atomics::fence(std::memory_order_seq_cst);
     self().interrupted = false;
+    back_in_thread();
 }
-
-// Threads change at every access: the thread's id is as thread-local as in the library.
-void back_in_thread();
 
 model::atomic<uint32_t> &word_at(const void *address)
 {
@@ -167,7 +173,7 @@ struct lockers_of_one_lock : rl::test_suite<lockers_of_one_lock<mode>, most_thre
         wakes = 0;
         counter(RL_INFO) = 0u;
         for (unsigned i = 0; i < most_threads; ++i)
-            lockers[i] = {i == 0 ? 0 : 1, false, false, false};
+            lockers[i] = {i == 0 ? 0 : 1, false, false, false, false};
     }
 
     void critical_section()
@@ -185,6 +191,7 @@ struct lockers_of_one_lock : rl::test_suite<lockers_of_one_lock<mode>, most_thre
     {
         back_in_thread();
         for (int i = 0; i < 2; ++i) {
+            self().debugged = i == 1;
             if (index == 0 && i == 0) {
                 int cpu = pw_lock_local(&the_lock);
                 RL_ASSERT(cpu == 0);
@@ -216,32 +223,33 @@ static int32_t pw_detail_rseq_cpu()
     return self().cpu;
 }
 
-// The last instruction is the store: an interrupt before it starts the sequence again, one behind it does
-// not. The load acquires, as x86's do.
+// The last instruction is the store: an interrupt before it ends the sequence, one behind it does not. The
+// load acquires, as x86's do.
 static int pw_detail_rseq_acquire_on(uint32_t *owner, int32_t cpu, uint32_t tid)
 {
     if (self().cpu != cpu)
-        return -1;
-    for (;;) {
-        boundary();
-        self().restarted = false;
-        uint32_t seen = words->owner.load(std::memory_order_acquire);
-        back_in_thread();
-        boundary();
-        if (self().restarted)
-            continue;
-        if (seen != 0)
-            return -1;
-        word_at(owner).store(tid, std::memory_order_relaxed);
-        back_in_thread();
-        boundary();
-        return 0;
-    }
+        return PW_DETAIL_RSEQ_REFUSED;
+    boundary();
+    if (self().debugged)
+        return PW_DETAIL_RSEQ_ABORTED;
+    self().restarted = false;
+    uint32_t seen = words->owner.load(std::memory_order_acquire);
+    back_in_thread();
+    boundary();
+    if (self().restarted)
+        return PW_DETAIL_RSEQ_ABORTED;
+    if (seen != 0)
+        return PW_DETAIL_RSEQ_REFUSED;
+    word_at(owner).store(tid, std::memory_order_relaxed);
+    back_in_thread();
+    boundary();
+    return 0;
 }
 
 static int pw_detail_rseq_acquire_local(void *lock, uint32_t tid)
 {
-    return pw_detail_rseq_acquire_on(static_cast<uint32_t *>(lock), self().cpu, tid) < 0 ? -1 : self().cpu;
+    int result = pw_detail_rseq_acquire_on(static_cast<uint32_t *>(lock), self().cpu, tid);
+    return result < 0 ? result : self().cpu;
 }
 
 // membarrier: an interrupt on that CPU, which has come and gone when the call returns. futex: the wait looks
@@ -296,6 +304,8 @@ pw_strategy_t use_strategy()
     return PW_STRATEGY_QUEUE;
 }
 symbol_name::symbol_name(pw_func_t) {}
+void count_lock_event(int, stat::counter stat::lock_events::*) {}
+void report(const char *, ...) {}
 void die(const char *, ...)
 {
     RL_ASSERT(!"the library aborts");

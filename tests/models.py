@@ -23,6 +23,7 @@ PROTOCOLS = {
     "I": ("flush", "src/item.h"),
     "Q": ("quiesce", "src/quiesce.h"),
     "C": ("completion", "src/completion.h"),
+    "V": ("visit", "src/visit.h"),
 }
 
 LANE = ("lane", "src/lane.cc")

@@ -4,8 +4,9 @@
 #include "both.h"
 #include "this_process.h"
 
-// Before a fork: AddressSanitizer does not hold its allocator's locks across one, so nobody else must be in there, such as a thread
-// that is just starting and does not bear its name yet. (Without sanitizers there is nothing to wait for.)
+// Before a fork: AddressSanitizer does not hold its allocator's locks across one, so nobody else must be in
+// there, such as a thread that is just starting and does not bear its name yet. (Without sanitizers there is
+// nothing to wait for.)
 inline void let_threads_settle()
 {
     if (sanitized)

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-// A program for test_pw_stat.sh to look into. Usage: stat_target ITEMS [block]
+// A program for test_pw_stat.sh to look into. Usage: stat_target ITEMS [block|locks]
 //
 // Queues ITEMS items to every CPU, waits until they have run, prints "ready STRATEGY SOURCE CPU...", and
 // stays until its standard input ends. With "block", an item that runs until then is queued to the first CPU
-// before "ready", and three more behind it.
+// before "ready", and three more behind it. With "locks", threads that the runtime does not know take locks
+// of the last CPU before "ready": from the first CPU, seven times freely and once after a wait for a thread
+// of the last CPU.
 #include <pwlocks/pwlocks.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sched.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -20,6 +23,48 @@ std::atomic<bool> entered = false;
 std::atomic<bool> released = false;
 
 void do_nothing(pw_struct *) {}
+
+template <typename Function>
+std::thread on_cpu(int cpu, Function function)
+{
+    return std::thread([cpu, function] {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(cpu, &set);
+        sched_setaffinity(0, sizeof set, &set);
+        function();
+    });
+}
+
+void use_locks()
+{
+    int first = pw_next_cpu(-1), last = first;
+    pw_for_each_cpu (cpu)
+        last = cpu;
+    auto *lock = static_cast<pw_lock_t *>(pw_alloc_percpu(sizeof(pw_lock_t), alignof(pw_lock_t)));
+    on_cpu(first, [=] {
+        for (int i = 0; i < 7; ++i) {
+            pw_lock(lock, last);
+            pw_unlock(lock, last);
+        }
+    }).join();
+    std::atomic<bool> held{false};
+    std::thread holding = on_cpu(last, [&] {
+        pw_lock(lock, last);
+        held = true;
+        while (__atomic_load_n(&pw_per_cpu_ptr(lock, last)->waiters, __ATOMIC_RELAXED) == 0)
+            usleep(100);
+        pw_unlock(lock, last);
+    });
+    while (!held)
+        usleep(100);
+    on_cpu(first, [=] {
+        pw_lock(lock, last);
+        pw_unlock(lock, last);
+    }).join();
+    holding.join();
+    pw_free_percpu(lock);
+}
 
 void queue_or_exit(pw_struct &work)
 {
@@ -41,12 +86,13 @@ void wait_for_release(pw_struct *)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "block") != 0)) {
-        fprintf(stderr, "usage: stat_target ITEMS [block]\n");
+    const char *what = argc == 3 ? argv[2] : "";
+    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(what, "block") != 0 && strcmp(what, "locks") != 0)) {
+        fprintf(stderr, "usage: stat_target ITEMS [block|locks]\n");
         return 2;
     }
     auto items = static_cast<size_t>(atol(argv[1]));
-    bool block = argc == 3;
+    bool block = strcmp(what, "block") == 0;
 
     std::vector<pw_struct> works;
     works.reserve(items * static_cast<size_t>(pw_nr_cpus()));
@@ -74,6 +120,9 @@ int main(int argc, char **argv)
             queue_or_exit(each);
         }
     }
+
+    if (strcmp(what, "locks") == 0)
+        use_locks();
 
     printf("ready %s %s", pw_strategy() == PW_STRATEGY_LOCK ? "lock" : "queue", pw_strategy_source());
     pw_for_each_cpu (cpu)

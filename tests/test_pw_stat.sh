@@ -43,7 +43,7 @@ look_fails() {
     [[ $status -ne 1 || $(wc -l <"$err") -eq 1 ]] || fail "pw-stat $*: more than one line"
 }
 
-# start VARIABLE=VALUE... -- [block]: starts the target; sets pid, strategy, source, cpus
+# start VARIABLE=VALUE... -- [block|locks]: starts the target; sets pid, strategy, source, cpus
 start() {
     local settings=()
     while [[ $1 != -- ]]; do
@@ -142,6 +142,19 @@ for setting in PWLOCKS=0 PWLOCKS=1; do
 
     start "$setting" -- block
     settles is_blocked
+    finish
+done
+
+# Locks are counted whoever takes them: here threads that never called into the runtime.
+lock_counts() {
+    local last=${cpus##* } remote=0
+    # Seven and one, all of them remote where sequences are used and there is another CPU.
+    if [[ $strategy == queue && $cpus == *' '* ]] && grep -qE '^lock method +rseq$' "$out"; then remote=8; fi
+    [[ $(column "$last" 9) == "$remote" && $(column "$last" 10) == 1 ]]
+}
+for setting in PWLOCKS=0 PWLOCKS=1; do
+    start "$setting" -- locks
+    settles lock_counts
     finish
 done
 

@@ -228,21 +228,21 @@ TEST_CASE("rows are apart, zeroed and stay where they are while the file grows")
     REQUIRE(writer.create(sample_facts(), visible) == 0);
     pw::stat::caller_row *first = writer.row(0);
     size_t size = visible ? file_size(only_descriptor()) : 0;
-    first->cells[2].contended = 77;
+    first->cells[2].executed = 77;
     constexpr size_t count = 2000;
     auto previous = reinterpret_cast<uintptr_t>(first);
     for (size_t i = 1; i < count; ++i) {
         pw::stat::caller_row *row = writer.row(i);
-        REQUIRE((row->running == 0 && row->cells[0].queued == 0 && row->cells[2].contended == 0));
-        row->cells[2].contended = i;
+        REQUIRE((row->running == 0 && row->cells[0].queued == 0 && row->cells[2].executed == 0));
+        row->cells[2].executed = i;
         // No two rows share a pair of cache lines.
         REQUIRE(reinterpret_cast<uintptr_t>(row) % 128 == 0);
         REQUIRE(reinterpret_cast<uintptr_t>(row) >= previous + 128);
         previous = reinterpret_cast<uintptr_t>(row);
     }
     CHECK(writer.row(0) == first);
-    CHECK(first->cells[2].contended == 77);
-    CHECK(writer.row(count - 1)->cells[2].contended == count - 1);
+    CHECK(first->cells[2].executed == 77);
+    CHECK(writer.row(count - 1)->cells[2].executed == count - 1);
     if (visible) {
         CHECK(file_size(only_descriptor()) > size);
         CHECK(header_copy(only_descriptor())->caller_count == count);

@@ -75,7 +75,8 @@ extern PW_EXPORT __thread uint32_t pw_detail_tid __attribute__((tls_model("initi
 
 PW_INLINE uint32_t pw_detail_mode(void)
 {
-    return __atomic_load_n(&pw_detail_globals.lock_mode, __ATOMIC_RELAXED);
+    /* acquire: pairs with the release in decide_mode(); rseq_offset is there. An ordinary load on x86. */
+    return __atomic_load_n(&pw_detail_globals.lock_mode, __ATOMIC_ACQUIRE);
 }
 
 PW_END_DECLS

@@ -15,8 +15,27 @@
 #define PW_DETAIL_RSEQ_CPU_ID 4
 #define PW_DETAIL_RSEQ_CS 8
 
+/* What the sequences return when they did not take the lock. The callers go out of line for both: a sequence must not be started
+ * again for ever where something interrupts it each time, such as a debugger that steps through it. */
+#define PW_DETAIL_RSEQ_REFUSED (-1) /* held, or not the CPU that we are on */
+#define PW_DETAIL_RSEQ_ABORTED (-2) /* interrupted before its last instruction: nothing was written */
+
 /* Log2 of the distance between two CPUs' instances of one per-CPU object; see percpu.h. */
 #define PW_PERCPU_SHIFT 20
+
+/* A sequence's descriptor, and below for each architecture its abort handler. The handler sits in a section of its own, as
+ * out-of-line code does, behind the signature that the kernel checks before it jumps there. "?" puts each section into the COMDAT
+ * group of the function around it, so that the linker drops both or neither. */
+#define PW_DETAIL_RSEQ_TABLE                                                                                    \
+    ".pushsection __rseq_cs, \"aw?\"\n\t"                                                                        \
+    ".balign 32\n\t"                                                                                            \
+    "77:\n\t"                                                                                                   \
+    ".long 0, 0\n\t"                                                                                            \
+    ".quad 1f, 2f - 1f, 4f\n\t"                                                                                 \
+    ".popsection\n\t"                                                                                           \
+    ".pushsection __rseq_cs_ptr_array, \"aw?\"\n\t"                                                              \
+    ".quad 77b\n\t"                                                                                             \
+    ".popsection\n\t"
 
 PW_BEGIN_DECLS
 
@@ -35,20 +54,6 @@ PW_INLINE int32_t pw_detail_rseq_cpu(void)
     return cpu;
 }
 
-/* The descriptor and the abort handler, shared by both sequences. The handler sits in a section of its own, as
- * out-of-line code does, behind the signature that the kernel checks before it jumps there. "?" puts each section
- * into the COMDAT group of the function around it, so that the linker drops both or neither. */
-#define PW_DETAIL_RSEQ_TABLE                                                                                    \
-    ".pushsection __rseq_cs, \"aw?\"\n\t"                                                                        \
-    ".balign 32\n\t"                                                                                            \
-    "77:\n\t"                                                                                                   \
-    ".long 0, 0\n\t"                                                                                            \
-    ".quad 1f, 2f - 1f, 4f\n\t"                                                                                 \
-    ".popsection\n\t"                                                                                           \
-    ".pushsection __rseq_cs_ptr_array, \"aw?\"\n\t"                                                              \
-    ".quad 77b\n\t"                                                                                             \
-    ".popsection\n\t"
-
 #define PW_DETAIL_RSEQ_ABORT                                                                                    \
     ".pushsection __rseq_failure, \"ax?\"\n\t"                                                                   \
     ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1 <sig>(%rip), %edi: never executed */                                    \
@@ -66,14 +71,12 @@ PW_INLINE void pw_detail_rseq_forget(intptr_t rseq)
 
 /* Takes the current CPU's instance of `lock` if it is free: reads the CPU number, tests owner and stores `tid`
  * in one restartable sequence, so that no other thread of that CPU and no migration comes between.
- * Returns the CPU, or -1 if that instance is held. Acquire: the load of owner reads a releasing store of 0, and
- * x86 does not reorder later accesses before a load. A sequence that was interrupted before its last
- * instruction starts again. */
+ * Returns the CPU, PW_DETAIL_RSEQ_REFUSED or PW_DETAIL_RSEQ_ABORTED. Acquire: the load of owner reads a releasing store
+ * of 0, and x86 does not reorder later accesses before a load. */
 PW_INLINE int pw_detail_rseq_acquire_local(void *lock, uint32_t tid)
 {
     intptr_t rseq = pw_detail_globals.rseq_offset;
     uintptr_t cpu, offset, table;
-again:
     __asm__ volatile goto(PW_DETAIL_RSEQ_TABLE
                           "leaq 77b(%%rip), %[table]\n\t"
                           "movq %[table], %%fs:%c[cs](%[rseq])\n\t"
@@ -94,20 +97,19 @@ again:
     if ((int32_t)cpu < 0)
         __builtin_unreachable(); /* a registered thread's CPU number; spares the caller a test */
     return (int)cpu;
-aborted:
-    goto again;
 held:
     pw_detail_rseq_forget(rseq);
-    return -1;
+    return PW_DETAIL_RSEQ_REFUSED;
+aborted:
+    return PW_DETAIL_RSEQ_ABORTED; /* the kernel has forgotten the sequence */
 }
 
-/* As above for the instance of one given CPU. Returns 0, or -1 if the caller is not on that CPU or the instance
- * is held. `owner` is the address of that instance. */
+/* As above for the instance of one given CPU, `owner` being its address. Returns 0, PW_DETAIL_RSEQ_REFUSED if the caller is not on that
+ * CPU or the instance is held, or PW_DETAIL_RSEQ_ABORTED. */
 PW_INLINE int pw_detail_rseq_acquire_on(uint32_t *owner, int32_t cpu, uint32_t tid)
 {
     intptr_t rseq = pw_detail_globals.rseq_offset;
     uintptr_t table;
-again:
     __asm__ volatile goto(PW_DETAIL_RSEQ_TABLE
                           "leaq 77b(%%rip), %[table]\n\t"
                           "movq %[table], %%fs:%c[cs](%[rseq])\n\t"
@@ -125,11 +127,104 @@ again:
                           : "memory", "cc"
                           : refused, aborted);
     return 0;
-aborted:
-    goto again;
 refused:
     pw_detail_rseq_forget(rseq);
-    return -1;
+    return PW_DETAIL_RSEQ_REFUSED;
+aborted:
+    return PW_DETAIL_RSEQ_ABORTED;
+}
+
+#elif defined(__aarch64__) && defined(__LP64__)
+#define PW_DETAIL_HAVE_RSEQ 1
+
+/* The signature that glibc registers on 64-bit Arm (RSEQ_SIG): brk #0x45e0 as the processor fetches it, whose instructions are
+ * little-endian also where data is not. */
+#define PW_DETAIL_RSEQ_SIG "0xd428bc00"
+
+PW_INLINE char *pw_detail_rseq_area(void)
+{
+    return (char *)__builtin_thread_pointer() + pw_detail_globals.rseq_offset;
+}
+
+PW_INLINE int32_t pw_detail_rseq_cpu(void)
+{
+    return *(volatile int32_t *)(void *)(pw_detail_rseq_area() + PW_DETAIL_RSEQ_CPU_ID);
+}
+
+#define PW_DETAIL_RSEQ_ABORT                                                                                    \
+    ".pushsection __rseq_failure, \"ax?\"\n\t"                                                                   \
+    ".inst " PW_DETAIL_RSEQ_SIG "\n\t"                                                                         \
+    "4:\n\t"                                                                                                    \
+    "b %l[aborted]\n\t"                                                                                        \
+    ".popsection\n\t"
+
+PW_INLINE void pw_detail_rseq_forget(char *rseq)
+{
+    *(volatile uint64_t *)(void *)(rseq + PW_DETAIL_RSEQ_CS) = 0;
+}
+
+/* As on x86-64. Acquire: ldar. The store of `tid` may become visible to other CPUs later than the critical section's accesses;
+ * that is no harm: threads of this CPU see it in order, and another CPU's locker makes this CPU run a full barrier (membarrier)
+ * before it looks who the owner is. */
+PW_INLINE int pw_detail_rseq_acquire_local(void *lock, uint32_t tid)
+{
+    char *rseq = pw_detail_rseq_area();
+    uintptr_t cpu, owner, scratch;
+    __asm__ volatile goto(PW_DETAIL_RSEQ_TABLE
+                          "adrp %[scratch], 77b\n\t"
+                          "add %[scratch], %[scratch], :lo12:77b\n\t"
+                          "str %[scratch], [%[rseq], %[cs]]\n\t"
+                          "1:\n\t"
+                          "ldr %w[cpu], [%[rseq], %[cpu_id]]\n\t"
+                          "add %[owner], %[lock], %[cpu], lsl %[shift]\n\t"
+                          "ldar %w[scratch], [%[owner]]\n\t"
+                          "cbnz %w[scratch], %l[held]\n\t"
+                          "str %w[tid], [%[owner]]\n\t"
+                          "2:\n\t"
+                          "str xzr, [%[rseq], %[cs]]\n\t" PW_DETAIL_RSEQ_ABORT
+                          : [cpu] "=&r"(cpu), [owner] "=&r"(owner), [scratch] "=&r"(scratch)
+                          : [rseq] "r"(rseq), [lock] "r"(lock), [tid] "r"(tid), [cs] "i"(PW_DETAIL_RSEQ_CS),
+                            [cpu_id] "i"(PW_DETAIL_RSEQ_CPU_ID), [shift] "i"(PW_PERCPU_SHIFT)
+                          : "memory", "cc"
+                          : held, aborted);
+    if ((int32_t)cpu < 0)
+        __builtin_unreachable();
+    return (int)cpu;
+held:
+    pw_detail_rseq_forget(rseq);
+    return PW_DETAIL_RSEQ_REFUSED;
+aborted:
+    return PW_DETAIL_RSEQ_ABORTED;
+}
+
+PW_INLINE int pw_detail_rseq_acquire_on(uint32_t *owner, int32_t cpu, uint32_t tid)
+{
+    char *rseq = pw_detail_rseq_area();
+    uintptr_t scratch;
+    __asm__ volatile goto(PW_DETAIL_RSEQ_TABLE
+                          "adrp %[scratch], 77b\n\t"
+                          "add %[scratch], %[scratch], :lo12:77b\n\t"
+                          "str %[scratch], [%[rseq], %[cs]]\n\t"
+                          "1:\n\t"
+                          "ldr %w[scratch], [%[rseq], %[cpu_id]]\n\t"
+                          "cmp %w[scratch], %w[cpu]\n\t"
+                          "b.ne %l[refused]\n\t"
+                          "ldar %w[scratch], [%[owner]]\n\t"
+                          "cbnz %w[scratch], %l[refused]\n\t"
+                          "str %w[tid], [%[owner]]\n\t"
+                          "2:\n\t"
+                          "str xzr, [%[rseq], %[cs]]\n\t" PW_DETAIL_RSEQ_ABORT
+                          : [scratch] "=&r"(scratch)
+                          : [rseq] "r"(rseq), [owner] "r"(owner), [cpu] "r"(cpu), [tid] "r"(tid),
+                            [cs] "i"(PW_DETAIL_RSEQ_CS), [cpu_id] "i"(PW_DETAIL_RSEQ_CPU_ID)
+                          : "memory", "cc"
+                          : refused, aborted);
+    return 0;
+refused:
+    pw_detail_rseq_forget(rseq);
+    return PW_DETAIL_RSEQ_REFUSED;
+aborted:
+    return PW_DETAIL_RSEQ_ABORTED;
 }
 
 #else
@@ -144,14 +239,14 @@ PW_INLINE int pw_detail_rseq_acquire_local(void *lock, uint32_t tid)
 {
     (void)lock;
     (void)tid;
-    return -1;
+    return PW_DETAIL_RSEQ_REFUSED;
 }
 PW_INLINE int pw_detail_rseq_acquire_on(uint32_t *owner, int32_t cpu, uint32_t tid)
 {
     (void)owner;
     (void)cpu;
     (void)tid;
-    return -1;
+    return PW_DETAIL_RSEQ_REFUSED;
 }
 #endif
 

@@ -35,6 +35,8 @@ With PID: what that process is set to, then one line per CPU. Counts are since t
   PENDING   items queued and not yet executed, now
   BATCHES   times the worker took everything that was queued
   WAKEUPS   times the worker was woken from sleep
+  REMOTE    times a lock of this CPU was taken from another CPU with membarrier (queue strategy)
+  CONTENDED times somebody had to wait for a lock of this CPU
   STATE     of the worker: idle (asleep), waking (it has work, but did not get its CPU yet), awake, or running
             and the function; under the lock strategy also what callers run for this CPU
 Exit status: 0; 1 if the process cannot be shown; 2 for a usage error.)";

@@ -126,6 +126,9 @@ std::string process_report(const process &shown)
     if (facts.callers_unseen > 0)
         fmt::format_to(out, "inexact      {} threads share one row of counters: counts may be too low\n",
                        facts.callers_unseen);
+    if (lock_counts other = shown.stat.read_elsewhere(); other.remote + other.contended > 0)
+        fmt::format_to(out, "other cpus   locks of CPUs without a worker: {} taken remotely, {} contended\n", other.remote,
+                       other.contended);
     text += '\n';
 
     using enum table::alignment;
@@ -137,11 +140,14 @@ std::string process_report(const process &shown)
                 {"PENDING", right},
                 {"BATCHES", right},
                 {"WAKEUPS", right},
+                {"REMOTE", right},
+                {"CONTENDED", right},
                 {"STATE", left}});
     for (const cpu_state &each : shown.stat.read_cpus())
         rows.add({std::to_string(each.cpu), each.node < 0 ? "-" : std::to_string(each.node),
                   each.isolated ? "yes" : "no", std::to_string(each.queued), std::to_string(each.executed),
                   std::to_string(each.pending), std::to_string(each.batches), std::to_string(each.wakeups),
+                  std::to_string(each.locks.remote), std::to_string(each.locks.contended),
                   state_of(each, facts.strategy == "queue")});
     return text + rows.text();
 }

@@ -109,7 +109,7 @@ void segment::take_header(int fd)
     functions_ = {header.function_offset, header.function_stride, header.function_capacity};
     functions_ = checked("functions", functions_, offsetof(stat::function, name) + 8);
     cpus_ = {header.cpu_offset, header.cpu_stride, header.cpu_count};
-    cpus_ = checked("CPUs", cpus_, offsetof(stat::cpu_block, running) + sizeof(stat::counter));
+    cpus_ = checked("CPUs", cpus_, offsetof(stat::cpu_block, locks) + sizeof(stat::lock_events));
     cell_offset_ = header.cell_offset;
     cell_stride_ = header.cell_stride;
     if (ignored_.count > most_ignored || functions_.count > most_functions ||
@@ -186,6 +186,9 @@ std::vector<cpu_state> segment::read_cpus() const
         cpu_state state = read_constants(i);
         state.batches = load(cpus_, i, offsetof(stat::cpu_block, batches));
         state.wakeups = load(cpus_, i, offsetof(stat::cpu_block, wakeups));
+        uint64_t locks = offsetof(stat::cpu_block, locks);
+        state.locks = {load(cpus_, i, locks + offsetof(stat::lock_events, remote)),
+                       load(cpus_, i, locks + offsetof(stat::lock_events, contended))};
         cpus.push_back(std::move(state));
     }
     // Two passes, in this order: see stat_layout.h.
@@ -206,6 +209,16 @@ std::vector<cpu_state> segment::read_cpus() const
     }
     add_running(cpus);
     return cpus;
+}
+
+lock_counts segment::read_elsewhere() const
+{
+    auto word = [this](uint64_t field) {
+        const char *place = base_.get() + offsetof(stat::header, elsewhere) + field;
+        // Relaxed: a statistic.
+        return reinterpret_cast<const std::atomic<uint64_t> *>(place)->load(std::memory_order_relaxed);
+    };
+    return {word(offsetof(stat::lock_events, remote)), word(offsetof(stat::lock_events, contended))};
 }
 
 // Who runs what, with names from the function table.

@@ -29,6 +29,11 @@ struct segment_facts {
     std::vector<int> cpus; // rising, each once
 };
 
+struct lock_counts {
+    uint64_t remote;    // taken from another CPU, with membarrier(2)
+    uint64_t contended; // had to be waited for
+};
+
 struct running_function {
     std::string name;
     uint64_t threads;
@@ -43,6 +48,7 @@ struct cpu_state {
     uint64_t pending; // never "negative": see stat_layout.h
     uint64_t batches;
     uint64_t wakeups;
+    lock_counts locks;
     bool sleeping;
     std::string running;                          // what the worker runs, empty if nothing
     std::vector<running_function> caller_running; // lock strategy: what callers run for this CPU
@@ -59,6 +65,9 @@ class segment {
 
     // The counters now, one element per CPU block. Throws bad_segment.
     std::vector<cpu_state> read_cpus() const;
+
+    // Events of locks of CPUs that have no block.
+    lock_counts read_elsewhere() const;
 
   private:
     // Where `count` elements of `stride` bytes are; all of them within the file.

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// What locks cost, in the stat segment: counted by any thread, also one that the runtime does not know and in
+// a signal handler, since to count must not register the thread. doc/MEMORY-ORDER.md, "Visits".
+#pragma once
+
+#include "stat.h"
+
+namespace pw::detail {
+
+// For the lock of a CPU, `cpu` within possible_cpus(). Nothing while the runtime is stopped.
+void count_lock_event(int cpu, stat::counter stat::lock_events::*what);
+
+// Start: behind the workers' becoming active. Stop: before they no longer are; waits until nobody counts.
+void publish_lock_events(stat_segment &segment);
+void withdraw_lock_events();
+
+void lock_events_after_fork_child();
+
+} // namespace pw::detail
