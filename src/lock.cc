@@ -27,7 +27,7 @@ extern const ptrdiff_t __rseq_offset __attribute__((weak));
 }
 
 struct pw_detail_globals pw_detail_globals = {};
-__thread uint32_t pw_detail_tid __attribute__((tls_model("initial-exec"))) = 0;
+__thread struct pw_detail_thread pw_detail_thread __attribute__((tls_model("initial-exec"))) = {};
 
 namespace pw::detail {
 namespace {
@@ -86,9 +86,18 @@ uint32_t mode_in_force()
 
 uint32_t my_tid()
 {
-    if (pw_unlikely(!pw_detail_tid))
-        pw_detail_tid = static_cast<uint32_t>(gettid());
-    return pw_detail_tid;
+    if (pw_unlikely(!pw_detail_thread.tid))
+        pw_detail_thread.tid = static_cast<uint32_t>(gettid());
+    return pw_detail_thread.tid;
+}
+
+// Everything that goes out of line begins here: from now on this thread need not. Returns its id.
+uint32_t know_thread()
+{
+    uint32_t mode = mode_in_force(), tid = my_tid();
+    pw_detail_thread.queue_tid = mode == PW_DETAIL_MODE_QUEUE ? tid : 0;
+    pw_detail_thread.lock_tid = mode == PW_DETAIL_MODE_LOCK ? tid : 0;
+    return tid;
 }
 
 std::atomic_ref<uint32_t> owner_of(pw_lock_t *instance)
@@ -180,8 +189,8 @@ void check_range(const char *call, int cpu)
     const void *address = instance;
     if (pw_func_t function = this_thread.function)
         die("lock %p of cpu %d: self-deadlock: thread %u holds it already, in work function %s", address, cpu,
-            pw_detail_tid, symbol_name(function).text());
-    die("lock %p of cpu %d: self-deadlock: thread %u holds it already", address, cpu, pw_detail_tid);
+            pw_detail_thread.tid, symbol_name(function).text());
+    die("lock %p of cpu %d: self-deadlock: thread %u holds it already", address, cpu, pw_detail_thread.tid);
 }
 
 // Says, once for the same holder and lock, that nobody is going to release it.
@@ -262,7 +271,7 @@ stat::lock_method lock_method()
 
 void lock_after_fork_child()
 {
-    pw_detail_tid = static_cast<uint32_t>(gettid());
+    pw_detail_thread = {};
     if (rseq_usable())
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 }
@@ -283,8 +292,7 @@ void pw_lock_init(pw_lock_t *lock)
 
 int pw_lock_local_slow(pw_lock_t *lock)
 {
-    uint32_t tid = my_tid();
-    mode_in_force();
+    uint32_t tid = know_thread();
     contended_wait wait;
     for (;;) {
         int cpu = acquire_local_once(lock, tid);
@@ -297,15 +305,14 @@ int pw_lock_local_slow(pw_lock_t *lock)
 
 int pw_trylock_local_slow(pw_lock_t *lock)
 {
-    int cpu = acquire_local_once(lock, my_tid());
+    int cpu = acquire_local_once(lock, know_thread());
     return cpu >= 0 ? cpu : -EBUSY;
 }
 
 void pw_lock_slow(pw_lock_t *lock, int cpu)
 {
     check_range("pw_lock", cpu);
-    uint32_t tid = my_tid();
-    mode_in_force();
+    uint32_t tid = know_thread();
     pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
     contended_wait wait;
     while (!acquire_once(instance, cpu, tid))
@@ -315,8 +322,7 @@ void pw_lock_slow(pw_lock_t *lock, int cpu)
 bool pw_trylock_slow(pw_lock_t *lock, int cpu)
 {
     check_range("pw_trylock", cpu);
-    mode_in_force();
-    return acquire_once(pw_per_cpu_ptr(lock, cpu), cpu, my_tid());
+    return acquire_once(pw_per_cpu_ptr(lock, cpu), cpu, know_thread());
 }
 
 void pw_trylock_init(pw_trylock_t *lock)

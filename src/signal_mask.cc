@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Blocking signals, for the irqsave variants of locks. System calls without the C library in between: its
 // pthread_sigmask() would take a sigset_t of 1,024 bits to carry the kernel's 64.
+#include <cerrno>
 #include <csignal>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,17 +23,34 @@ constexpr unsigned long bit(int number)
 constexpr unsigned long left_open =
     bit(SIGSEGV) | bit(SIGBUS) | bit(SIGILL) | bit(SIGFPE) | bit(SIGTRAP) | bit(SIGSYS) | bit(32) | bit(33);
 
+// rt_sigprocmask(2). Cannot fail with these arguments.
+void set_mask(unsigned long how, const unsigned long *set, unsigned long *before)
+{
+#if defined(__x86_64__)
+    register unsigned long size __asm__("r10") = sizeof *set;
+    unsigned long result = SYS_rt_sigprocmask;
+    __asm__ volatile("syscall"
+                     : "+a"(result)
+                     : "D"(how), "S"(set), "d"(before), "r"(size)
+                     : "rcx", "r11", "memory", "cc");
+#else
+    int saved = errno;
+    syscall(SYS_rt_sigprocmask, how, set, before, sizeof *set);
+    errno = saved;
+#endif
+}
+
 } // namespace
 
 unsigned long pw_local_irq_save(void)
 {
     constexpr unsigned long blocked = ~left_open;
     unsigned long before = 0;
-    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocked, &before, sizeof before);
+    set_mask(SIG_BLOCK, &blocked, &before);
     return before;
 }
 
 void pw_local_irq_restore(unsigned long flags)
 {
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &flags, nullptr, sizeof flags);
+    set_mask(SIG_SETMASK, &flags, nullptr);
 }

@@ -112,8 +112,8 @@ void *worker_main(void *argument)
     auto &self = *static_cast<worker *>(argument);
     uint32_t generation = self.generation;
     // Relaxed and late on purpose: a statistic.
-    pw_detail_tid = static_cast<uint32_t>(gettid());
-    self.block->worker_tid = pw_detail_tid;
+    pw_detail_thread.tid = static_cast<uint32_t>(gettid());
+    self.block->worker_tid = pw_detail_thread.tid;
     this_thread.worker_here = &self;
     adopt_caller(self.place);
     if (self.options.sched == sched_class::nice && setpriority(PRIO_PROCESS, 0, self.options.sched_value) != 0) {

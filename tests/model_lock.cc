@@ -147,7 +147,8 @@ pw_lock_t the_lock;
 
 void back_in_thread()
 {
-    pw_detail_tid = rl::thread_index() + 1;
+    uint32_t mode = pw_detail_globals.lock_mode, tid = rl::thread_index() + 1;
+    pw_detail_thread = {mode == PW_DETAIL_MODE_QUEUE ? tid : 0, mode == PW_DETAIL_MODE_LOCK ? tid : 0, tid, 0};
 }
 
 void pass()

@@ -51,7 +51,8 @@ need gcc has_command cc gcc clang
 need meson has_command meson
 need ninja-build has_command ninja ninja-build
 need pkg-config has_command pkg-config
-for library in liburcu:liburcu-dev numa:libnuma-dev hwloc:libhwloc-dev CLI11:libcli11-dev fmt:libfmt-dev; do
+for library in liburcu:liburcu-dev numa:libnuma-dev hwloc:libhwloc-dev CLI11:libcli11-dev fmt:libfmt-dev \
+    nlohmann_json:nlohmann-json3-dev; do
     need "${library#*:}" has_library "${library%:*}" "${library#*:}"
 done
 if [[ $mode == test ]]; then

@@ -70,8 +70,16 @@ struct pw_detail_globals {
 PW_STATIC_ASSERT(sizeof(struct pw_detail_globals) == PW_CACHE_LINE, "one line, nothing else on it");
 extern PW_EXPORT struct pw_detail_globals pw_detail_globals __attribute__((aligned(PW_CACHE_LINE)));
 
-/* The caller's kernel thread id, 0 until the library first learns it. Private to the inlines; ABI. */
-extern PW_EXPORT __thread uint32_t pw_detail_tid __attribute__((tls_model("initial-exec")));
+/* The caller's kernel thread id, for the inlines: which of the words has it says how this thread takes locks, so that one look and
+ * one branch tell both. Written by the thread itself, out of line, when it first takes a lock; zero until then. Private; ABI. */
+struct pw_detail_thread {
+    uint32_t queue_tid; /* in mode QUEUE, else 0 */
+    uint32_t lock_tid;  /* in mode LOCK, else 0 */
+    uint32_t tid;       /* in every mode */
+    uint32_t reserved;
+};
+PW_STATIC_ASSERT(sizeof(struct pw_detail_thread) == 16, "ABI");
+extern PW_EXPORT __thread struct pw_detail_thread pw_detail_thread __attribute__((tls_model("initial-exec")));
 
 PW_INLINE uint32_t pw_detail_mode(void)
 {

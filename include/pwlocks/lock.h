@@ -81,14 +81,15 @@ PW_EXPORT void pw_trylock_init(pw_trylock_t *lock);
  * interrupt a holder. Acquire: everything that earlier holders of this instance wrote is visible. */
 PW_INLINE int pw_lock_local(pw_lock_t *lock)
 {
-    uint32_t mode = pw_detail_mode(), tid = pw_detail_tid;
+    uint32_t tid = pw_detail_thread.queue_tid;
     int cpu;
-    if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_QUEUE)) {
-        if (pw_unlikely(!tid) || pw_unlikely((cpu = pw_detail_rseq_acquire_local(&lock->owner, tid)) < 0))
+    if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid)) {
+        cpu = pw_detail_rseq_acquire_local(&lock->owner, tid);
+        if (pw_unlikely(cpu < 0))
             cpu = pw_lock_local_slow(lock);
-    } else if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_LOCK)) {
+    } else if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid = pw_detail_thread.lock_tid)) {
         cpu = pw_detail_rseq_cpu();
-        if (pw_unlikely(!tid) || pw_unlikely(!pw_detail_cas_acquire(pw_per_cpu_ptr(lock, cpu), tid)))
+        if (pw_unlikely(!pw_detail_cas_acquire(pw_per_cpu_ptr(lock, cpu), tid)))
             cpu = pw_lock_local_slow(lock);
     } else {
         cpu = pw_lock_local_slow(lock);
@@ -103,15 +104,15 @@ PW_INLINE int pw_lock_local(pw_lock_t *lock)
  * Any thread, under both strategies; never sleeps; safe in a signal handler. Acquire if it returns a CPU. */
 PW_INLINE int pw_trylock_local(pw_lock_t *lock)
 {
-    uint32_t mode = pw_detail_mode(), tid = pw_detail_tid;
+    uint32_t tid = pw_detail_thread.queue_tid;
     int cpu;
-    if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_QUEUE) && pw_likely(tid)) {
+    if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid)) {
         cpu = pw_detail_rseq_acquire_local(&lock->owner, tid);
         if (pw_unlikely(cpu == PW_DETAIL_RSEQ_ABORTED))
             cpu = pw_trylock_local_slow(lock);
         if (pw_unlikely(cpu < 0))
             return -EBUSY;
-    } else if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_LOCK) && pw_likely(tid)) {
+    } else if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid = pw_detail_thread.lock_tid)) {
         cpu = pw_detail_rseq_cpu();
         if (!pw_detail_cas_acquire(pw_per_cpu_ptr(lock, cpu), tid))
             return -EBUSY;
@@ -134,12 +135,12 @@ PW_INLINE int pw_trylock_local(pw_lock_t *lock)
 PW_INLINE void pw_lock(pw_lock_t *lock, int cpu)
 {
     pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
-    uint32_t mode = pw_detail_mode(), tid = pw_detail_tid;
-    if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_QUEUE)) {
-        if (pw_unlikely(!tid) || pw_unlikely(pw_detail_rseq_acquire_on(&instance->owner, cpu, tid) < 0))
+    uint32_t tid = pw_detail_thread.queue_tid;
+    if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid)) {
+        if (pw_unlikely(pw_detail_rseq_acquire_on(&instance->owner, cpu, tid) < 0))
             pw_lock_slow(lock, cpu);
-    } else if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_LOCK)) {
-        if (pw_unlikely(!tid) || pw_unlikely(!pw_detail_cas_acquire(instance, tid)))
+    } else if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid = pw_detail_thread.lock_tid)) {
+        if (pw_unlikely(!pw_detail_cas_acquire(instance, tid)))
             pw_lock_slow(lock, cpu);
     } else {
         pw_lock_slow(lock, cpu);
@@ -155,12 +156,12 @@ PW_INLINE void pw_lock(pw_lock_t *lock, int cpu)
 PW_INLINE bool pw_trylock(pw_lock_t *lock, int cpu)
 {
     pw_lock_t *instance = pw_per_cpu_ptr(lock, cpu);
-    uint32_t mode = pw_detail_mode(), tid = pw_detail_tid;
+    uint32_t tid = pw_detail_thread.queue_tid;
     bool taken;
-    if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_QUEUE) && pw_likely(tid))
+    if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid))
         taken = pw_likely(pw_detail_rseq_acquire_on(&instance->owner, cpu, tid) == 0) ||
                 pw_trylock_slow(lock, cpu);
-    else if (PW_DETAIL_HAVE_RSEQ && pw_likely(mode == PW_DETAIL_MODE_LOCK) && pw_likely(tid))
+    else if (PW_DETAIL_HAVE_RSEQ && pw_likely(tid = pw_detail_thread.lock_tid))
         taken = pw_detail_cas_acquire(instance, tid);
     else
         taken = pw_trylock_slow(lock, cpu);
@@ -273,7 +274,7 @@ PW_INLINE void pw_unlock_local_irqrestore(pw_lock_t *lock, unsigned long flags, 
  * of the parent. Any thread, also in a signal handler; orders nothing. NDEBUG does not matter. */
 PW_INLINE void pw_lockdep_assert_held(pw_lock_t *lock, int cpu)
 {
-    uint32_t tid = pw_detail_tid;
+    uint32_t tid = pw_detail_thread.tid;
     /* relaxed: a thread sees its own store, and nobody else stores its id */
     if (pw_unlikely(!tid) ||
         pw_unlikely(__atomic_load_n(&pw_per_cpu_ptr(lock, cpu)->owner, __ATOMIC_RELAXED) != tid))

@@ -113,8 +113,8 @@ PW_INLINE void local_qpw_unlock_irqrestore(qpw_lock_t *lock, unsigned long flags
 PW_INLINE void qpw_lockdep_assert_held(qpw_lock_t *lock)
 {
     /* relaxed: a thread sees its own store, and nobody else stores its id */
-    if (pw_unlikely(!pw_detail_tid) ||
-        pw_unlikely(__atomic_load_n(&pw_this_cpu_ptr(lock)->owner, __ATOMIC_RELAXED) != pw_detail_tid))
+    if (pw_unlikely(!pw_detail_thread.tid) ||
+        pw_unlikely(__atomic_load_n(&pw_this_cpu_ptr(lock)->owner, __ATOMIC_RELAXED) != pw_detail_thread.tid))
         qpw_lockdep_assert_held_slow(lock);
 }
 
