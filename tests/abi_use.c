@@ -58,6 +58,10 @@ static int use_locks(void)
     pw_per_cpu_ptr(caches, cpu)->objects = 5;
     REQUIRE(!pw_trylock(&caches->lock, cpu));
     pw_unlock_local(&caches->lock, cpu);
+    {
+        const volatile struct cache *looked_at = caches; /* a qualified pointer stays one */
+        REQUIRE(pw_per_cpu_ptr(looked_at, cpu)->objects == 5);
+    }
 
     cpu = pw_trylock_local(&caches->lock);
     REQUIRE(cpu >= 0);

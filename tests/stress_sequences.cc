@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Whether restartable sequences are in force, are interrupted, and then end in their abort handler: a timer signal every 50 us and
-// another thread on the same CPU, while one thread takes a lock by the sequence alone. Exit status 0 if so.
+// Whether restartable sequences are in force, are interrupted, and then end in their abort handler: a timer
+// signal every 50 us and another thread on the same CPU, while one thread takes a lock by the sequence alone.
+// Exit status 0 if so.
 #include <pwlocks/pwlocks.h>
 
 #include <atomic>
@@ -47,6 +48,7 @@ int main()
         }
     over = true;
     other.join();
-    printf("sequences: %ld took the lock, %ld were aborted, %ld refused, %ld wrong\n", taken, aborted, refused, wrong);
+    printf("sequences: %ld took the lock, %ld were aborted, %ld refused, %ld wrong\n", taken, aborted,
+           refused, wrong);
     return taken > 0 && aborted > 0 && refused == 0 && wrong == 0 ? 0 : 1;
 }

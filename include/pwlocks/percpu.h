@@ -30,7 +30,7 @@ PW_EXPORT void *pw_alloc_percpu(size_t size, size_t align);
  * The caller makes sure that no CPU's instance is in use. Any thread; may block; not from a signal handler. */
 PW_EXPORT void pw_free_percpu(void *ptr);
 
-PW_INLINE void *pw_detail_per_cpu_ptr(const void *ptr, int cpu)
+PW_INLINE void *pw_detail_per_cpu_ptr(const volatile void *ptr, int cpu)
 {
     return (char *)(uintptr_t)ptr + ((uintptr_t)(uint32_t)cpu << PW_PERCPU_SHIFT);
 }

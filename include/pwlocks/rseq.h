@@ -76,27 +76,28 @@ PW_INLINE void pw_detail_rseq_forget(intptr_t rseq)
 PW_INLINE int pw_detail_rseq_acquire_local(void *lock, uint32_t tid)
 {
     intptr_t rseq = pw_detail_globals.rseq_offset;
-    uintptr_t cpu, offset, table;
+    uintptr_t offset, table;
     __asm__ volatile goto(PW_DETAIL_RSEQ_TABLE
                           "leaq 77b(%%rip), %[table]\n\t"
                           "movq %[table], %%fs:%c[cs](%[rseq])\n\t"
                           "1:\n\t"
-                          "movl %%fs:%c[cpu_id](%[rseq]), %k[cpu]\n\t"
-                          "movq %[cpu], %[offset]\n\t"
+                          "movl %%fs:%c[cpu_id](%[rseq]), %k[offset]\n\t"
                           "shlq %[shift], %[offset]\n\t"
                           "cmpl $0, (%[lock], %[offset])\n\t"
                           "jne %l[held]\n\t"
                           "movl %[tid], (%[lock], %[offset])\n\t"
                           "2:\n\t"
                           "movq $0, %%fs:%c[cs](%[rseq])\n\t" PW_DETAIL_RSEQ_ABORT
-                          : [cpu] "=&r"(cpu), [offset] "=&r"(offset), [table] "=&r"(table)
+                          : [offset] "=&r"(offset), [table] "=&r"(table)
                           : [rseq] "r"(rseq), [lock] "r"(lock), [tid] "r"(tid), [cs] "i"(PW_DETAIL_RSEQ_CS),
                             [cpu_id] "i"(PW_DETAIL_RSEQ_CPU_ID), [shift] "i"(PW_PERCPU_SHIFT)
                           : "memory", "cc"
                           : held, aborted);
-    if ((int32_t)cpu < 0)
-        __builtin_unreachable(); /* a registered thread's CPU number; spares the caller a test */
-    return (int)cpu;
+    /* What the compiler cannot see: the offset is a CPU number, shifted. So it need not shift forth again what we shift back, when
+     * the caller goes on to that CPU's instance. */
+    if ((offset & (((uintptr_t)1 << PW_PERCPU_SHIFT) - 1)) != 0 || offset >> (PW_PERCPU_SHIFT + 31) != 0)
+        __builtin_unreachable();
+    return (int)(offset >> PW_PERCPU_SHIFT);
 held:
     pw_detail_rseq_forget(rseq);
     return PW_DETAIL_RSEQ_REFUSED;

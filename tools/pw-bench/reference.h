@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the library's locks are held against: the least that a lock of each kind can do, written by hand for one thread that knows
-// everything beforehand. Neither waits: a lock that is held is an error here.
+// What the library's locks are held against: the least that a lock of each kind can do, written by hand for
+// one thread that knows everything beforehand. Neither waits: a lock that is held is an error here.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ inline char *this_rseq()
 
 inline bool has_rseq()
 {
-    return __rseq_size > 0 && *reinterpret_cast<volatile int *>(this_rseq() + offsetof(struct rseq, cpu_id)) >= 0;
+    return __rseq_size > 0 &&
+           *reinterpret_cast<volatile int *>(this_rseq() + offsetof(struct rseq, cpu_id)) >= 0;
 }
 
 inline int rseq_cpu(const char *rseq)
@@ -39,12 +40,13 @@ inline void store_unlock(uint32_t *word)
 #if defined(__x86_64__)
 #define PW_BENCH_HAVE_SEQUENCE 1
 
-// A restartable sequence that takes this CPU's instance of a word, `shift` being the distance of two instances: the shortest that the
-// kernel's ABI allows. Returns the CPU. `clear`: takes the descriptor away behind it, as code must that may be unloaded.
+// A restartable sequence that takes this CPU's instance of a word, `shift` being the distance of two
+// instances: the shortest that the kernel's ABI allows. Returns the CPU. `clear`: takes the descriptor away
+// behind it, as code must that may be unloaded.
 template <bool clear, int shift>
 [[gnu::always_inline]] inline int sequence_lock(void *base, uint32_t tid)
 {
-    uintptr_t cpu, place;
+    uintptr_t offset, table;
     __asm__ volatile goto(".pushsection __rseq_cs, \"aw\"\n\t"
                           ".balign 32\n\t"
                           "9:\n\t"
@@ -52,15 +54,14 @@ template <bool clear, int shift>
                           ".quad 5f, 6f - 5f, 7f\n\t"
                           ".popsection\n\t"
                           "4:\n\t"
-                          "leaq 9b(%%rip), %[place]\n\t"
-                          "movq %[place], %%fs:%c[cs](%[area])\n\t"
+                          "leaq 9b(%%rip), %[table]\n\t"
+                          "movq %[table], %%fs:%c[cs](%[area])\n\t"
                           "5:\n\t"
-                          "movl %%fs:%c[id](%[area]), %k[cpu]\n\t"
-                          "movq %[cpu], %[place]\n\t"
-                          "shlq %[shift], %[place]\n\t"
-                          "cmpl $0, (%[base], %[place])\n\t"
+                          "movl %%fs:%c[id](%[area]), %k[offset]\n\t"
+                          "shlq %[shift], %[offset]\n\t"
+                          "cmpl $0, (%[base], %[offset])\n\t"
                           "jne %l[held]\n\t"
-                          "movl %[tid], (%[base], %[place])\n\t"
+                          "movl %[tid], (%[base], %[offset])\n\t"
                           "6:\n\t"
                           ".pushsection __rseq_failure, \"ax\"\n\t"
                           ".byte 0x0f, 0xb9, 0x3d\n\t"
@@ -68,7 +69,7 @@ template <bool clear, int shift>
                           "7:\n\t"
                           "jmp 4b\n\t"
                           ".popsection\n\t"
-                          : [cpu] "=&r"(cpu), [place] "=&r"(place)
+                          : [offset] "=&r"(offset), [table] "=&r"(table)
                           : [area] "r"(__rseq_offset), [base] "r"(base), [tid] "r"(tid), [shift] "i"(shift),
                             [cs] "i"(offsetof(struct rseq, rseq_cs)), [id] "i"(offsetof(struct rseq, cpu_id))
                           : "memory", "cc"
@@ -78,7 +79,10 @@ template <bool clear, int shift>
                          :
                          : "i"(offsetof(struct rseq, rseq_cs)), "r"(__rseq_offset)
                          : "memory");
-    return static_cast<int>(cpu);
+    // As in the library: lets the compiler see that shifting forth again is nothing.
+    if ((offset & ((uintptr_t{1} << shift) - 1)) != 0 || offset >> (shift + 31) != 0)
+        __builtin_unreachable();
+    return static_cast<int>(offset >> shift);
 held:
     abort();
 }
