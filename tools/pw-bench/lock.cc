@@ -22,13 +22,6 @@ using nlohmann::json;
 
 constexpr char increment[] = "increment alone";
 
-void relax()
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 // Per-CPU memory of the measured locks: a lock and the word that it guards on one line, as a program would
 // have them.
 struct arena {
@@ -80,8 +73,8 @@ class locks_measured {
         for (int each : allowed)
             if (each != cpu_)
                 remote_cpu_ = each;
-        if (options_.remote_cpu)
-            remote_cpu_ = *options_.remote_cpu;
+        if (options_.other_cpu)
+            remote_cpu_ = *options_.other_cpu;
         if (remote_cpu_ == cpu_)
             throw std::runtime_error("--cpu and --remote-cpu are the same CPU");
     }
@@ -313,7 +306,7 @@ class locks_measured {
                             {"cycles_p25", of.p25},
                             {"cycles_p75", of.p75},
                             {"ns_median", of.median / cycles_per_ns()},
-                            {"samples_cycles", net}});
+                            {"samples", net}});
         }
         bool lock = pw_strategy() == PW_STRATEGY_LOCK;
         return {{"strategy", lock ? "lock" : "queue"},

@@ -3,18 +3,16 @@
 // beside other locks.
 #pragma once
 
+#include "measure.h"
+
 #include <nlohmann/json.hpp>
 
-#include <optional>
 #include <string>
 
 namespace pw::bench {
 
-struct lock_options {
-    int repetitions = 15;
+struct lock_options : bench_options { // the other CPU is the one whose lock is taken from afar
     long pairs = 200'000;
-    std::optional<int> cpu, remote_cpu;
-    bool peers = true;
 };
 
 // Measures under the strategy of this process. Throws std::runtime_error.

@@ -1,57 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "lock.h"
 #include "measure.h"
+#include "report.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <iterator>
-#include <vector>
 
 namespace pw::bench {
 namespace {
 
 using nlohmann::json;
-
-const json *row_of(const json &run, const std::string &name)
-{
-    for (const json &row : run["rows"])
-        if (row["name"] == name)
-            return &row;
-    return nullptr;
-}
-
-const json *run_of(const json &runs, const std::string &strategy)
-{
-    for (const json &run : runs)
-        if (run["strategy"] == strategy)
-            return &run;
-    return nullptr;
-}
-
-// The median of the repetitions' ratios: what disturbs a repetition disturbs both sides of it. NAN if a row
-// is missing.
-double ratio_of(const json *over, const json *under)
-{
-    if (!over || !under)
-        return NAN;
-    const json &a = (*over)["samples_cycles"], &b = (*under)["samples_cycles"];
-    std::vector<double> ratios;
-    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
-        if (b[i].get<double>() > 0)
-            ratios.push_back(a[i].get<double>() / b[i].get<double>());
-    return summarize(std::move(ratios)).median;
-}
-
-const json *fastest_peer(const json &run)
-{
-    const json *fastest = nullptr;
-    for (const json &row : run["rows"])
-        if (row["group"] == "peer" && (!fastest || row["cycles_median"] < (*fastest)["cycles_median"]))
-            fastest = &row;
-    return fastest;
-}
 
 struct target {
     std::string strategy, what, than;
@@ -59,22 +18,16 @@ struct target {
     bool least = false; // the ratio must be at least the limit, and not at most
 };
 
-json judged(const json &run, const target &each)
+json judged_in(const json &run, const target &each)
 {
-    const json *than = each.than == "the fastest peer" ? fastest_peer(run) : row_of(run, each.than);
-    double ratio =
-        each.least ? ratio_of(than, row_of(run, each.what)) : ratio_of(row_of(run, each.what), than);
-    json result = {{"strategy", each.strategy}, {"what", each.what},   {"than", each.than},
-                   {"limit", each.limit},       {"least", each.least}, {"ratio_median", nullptr}};
-    if (than && each.than == "the fastest peer")
+    const json &rows = run["rows"], *what = find_by(rows, "name", each.what);
+    bool fastest = each.than == "the fastest peer";
+    const json *than = fastest ? fastest_peer(rows, "cycles_median") : find_by(rows, "name", each.than);
+    json result = {{"strategy", each.strategy}, {"what", each.what}, {"than", each.than}};
+    if (than && fastest)
         result["than"] = "the fastest peer, " + (*than)["name"].get<std::string>();
-    if (std::isnan(ratio))
-        result["verdict"] = "not measured";
-    else {
-        result["ratio_median"] = ratio;
-        result["verdict"] = (each.least ? ratio >= each.limit : ratio <= each.limit) ? "reached" : "missed";
-    }
-    return result;
+    double ratio = each.least ? ratio_of(than, what) : ratio_of(what, than);
+    return judged(std::move(result), ratio, each.limit, each.least);
 }
 
 void add_rows(std::string &text, const json &run)
@@ -114,42 +67,25 @@ json lock_targets(const json &runs)
     };
     json results = json::array();
     for (const target &each : targets)
-        if (const json *run = run_of(runs, each.strategy))
-            results.push_back(judged(*run, each));
+        if (const json *run = find_by(runs, "strategy", each.strategy))
+            results.push_back(judged_in(*run, each));
     return results;
 }
 
 std::string lock_report(const json &result)
 {
-    std::string text;
-    auto out = std::back_inserter(text);
-    const json &machine = result["machine"];
-    fmt::format_to(out, "{}, {}, {:.2f} cycles of the counter a ns; built with {}\n",
-                   machine["processor"].get<std::string>(), machine["kernel"].get<std::string>(),
-                   machine["cycles_per_ns"].get<double>(), machine["compiler"].get<std::string>());
-    fmt::format_to(
-        out, "a lock and unlock around one increment, the increment taken away; medians of {} repetitions\n",
-        result["repetitions"].get<int>());
-    for (const json &peer : result["peers_not_built_in"])
-        fmt::format_to(out, "not built in: {}\n", peer.get<std::string>());
-    text += '\n';
+    std::string text = report_head(
+        result,
+        fmt::format(
+            "a lock and unlock around one increment, the increment taken away; medians of {} repetitions",
+            result["repetitions"].get<int>()));
     for (const json &run : result["runs"])
         add_rows(text, run);
-    text += "targets, by medians of the repetitions' ratios\n";
-    for (const json &each : result["targets"]) {
-        std::string what =
-            fmt::format("{}: {} {} {}", each["strategy"].get<std::string>(), each["what"].get<std::string>(),
-                        each["least"].get<bool>() ? "faster than" : "to", each["than"].get<std::string>());
-        std::string limit = fmt::format("{} {:.2f}", each["least"].get<bool>() ? "at least" : "at most",
-                                        each["limit"].get<double>());
-        if (each["ratio_median"].is_null())
-            fmt::format_to(out, "  {:<72} {:>6} {:<14} {}\n", what, "-", limit,
-                           each["verdict"].get<std::string>());
-        else
-            fmt::format_to(out, "  {:<72} {:>6.2f} {:<14} {}\n", what, each["ratio_median"].get<double>(),
-                           limit, each["verdict"].get<std::string>());
-    }
-    return text;
+    return text + report_targets(result["targets"], [](const json &each) {
+               return fmt::format(
+                   "{}: {} {} {}", each["strategy"].get<std::string>(), each["what"].get<std::string>(),
+                   each["least"].get<bool>() ? "faster than" : "to", each["than"].get<std::string>());
+           });
 }
 
 } // namespace pw::bench

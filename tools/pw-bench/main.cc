@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 // pw-bench: measures the library on this machine, beside what else there is.
+#include "call.h"
 #include "lock.h"
-#include "measure.h"
 #include "peers.h"
+#include "process.h"
+#include "queue.h"
+#include "queue_peers.h"
+#include "report.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -11,10 +15,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <fcntl.h>
-#include <stdexcept>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace {
 
@@ -23,85 +23,12 @@ using namespace pw::bench;
 
 constexpr int success = 0, failure = 1, usage_error = 2;
 
-constexpr char lock_help[] = R"(
+constexpr char groups_help[] = R"(
 A process has one strategy, so each is measured in a process of its own, beside its references and peers.
-  own        the library's locks
-  reference  the least that such a lock can cost, written by hand
-  peer       other packages' locks, as far as they were there when pw-bench was built
+  own        the library
+  reference  the least that it could cost, written by hand
+  peer       other packages, as far as they were there when pw-bench was built
 Exit status: 0, whether targets are reached or not; 1 if it cannot measure; 2 for a usage error.)";
-
-// Everything that a descriptor holds until it ends.
-std::string read_all(int fd)
-{
-    std::string all;
-    char part[4096];
-    for (ssize_t got; (got = read(fd, part, sizeof part)) != 0;) {
-        if (got < 0 && errno != EINTR)
-            throw std::runtime_error(std::string("cannot read from the measuring process: ") +
-                                     strerror(errno));
-        if (got > 0)
-            all.append(part, static_cast<size_t>(got));
-    }
-    return all;
-}
-
-// Measures in a child process that has the strategy; it writes JSON to its standard output.
-json measured_under(const char *strategy, const std::vector<std::string> &arguments)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        throw std::runtime_error(std::string("pipe: ") + strerror(errno));
-    pid_t child = fork();
-    if (child < 0)
-        throw std::runtime_error(std::string("fork: ") + strerror(errno));
-    if (child == 0) {
-        setenv("PWLOCKS", strategy, 1);
-        dup2(ends[1], STDOUT_FILENO);
-        std::vector<char *> pointers;
-        for (const std::string &each : arguments)
-            pointers.push_back(const_cast<char *>(each.c_str()));
-        pointers.push_back(nullptr);
-        execv("/proc/self/exe", pointers.data());
-        _exit(127);
-    }
-    close(ends[1]);
-    std::string text = read_all(ends[0]);
-    close(ends[0]);
-    int status = -1;
-    while (waitpid(child, &status, 0) != child && errno == EINTR) {
-    }
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        throw std::runtime_error(fmt::format("measuring with PWLOCKS={} failed", strategy));
-    return json::parse(text);
-}
-
-json whole_result(const lock_options &options, std::vector<std::string> arguments)
-{
-    arguments.insert(arguments.begin() + 1, {"lock", "--measure"});
-    json runs = json::array();
-    for (const char *strategy : {"0", "1"}) {
-        json run = measured_under(strategy, arguments);
-        // A library without the lock strategy has one run.
-        if (runs.empty() || run["strategy"] != runs[0]["strategy"])
-            runs.push_back(std::move(run));
-    }
-    json result = {{"schema", "pw-bench lock 1"},
-                   {"version", PWLOCKS_VERSION},
-                   {"machine",
-                    {{"processor", processor_name()},
-                     {"kernel", kernel_name()},
-                     {"compiler", PW_BENCH_COMPILER},
-                     {"cycles_per_ns", cycles_per_ns()}}},
-                   {"repetitions", options.repetitions},
-                   {"pairs", options.pairs},
-                   {"peers_not_built_in", options.peers ? json(missing_peers()) : json::array()},
-                   {"targets", lock_targets(runs)}};
-    for (json &run : runs)
-        for (json &row : run["rows"])
-            row.erase("samples_cycles");
-    result["runs"] = runs;
-    return result;
-}
 
 int print(const std::string &text)
 {
@@ -113,62 +40,210 @@ int print(const std::string &text)
     return failure;
 }
 
-void check_cpu(const char *option, std::optional<int> cpu)
-{
-    std::vector<int> allowed = allowed_cpus();
-    if (cpu && std::find(allowed.begin(), allowed.end(), *cpu) == allowed.end())
-        throw CLI::ValidationError(option, fmt::format("CPU {} is not ours to run on", *cpu));
-}
+// A subcommand: its options, what it measures in processes of its own, and how it tells of that.
+class subcommand {
+  public:
+    subcommand(CLI::App &app, const char *name, const char *what, bench_options &options)
+        : command_(*app.add_subcommand(name, what)), options_(options)
+    {
+        command_.footer(groups_help);
+        command_.add_flag("--json", json_, "Write one JSON document; see pw-bench(1)");
+        command_
+            .add_option("--repetitions", options_.repetitions, "Repetitions of which medians are taken (15)")
+            ->check(CLI::Range(1, 10'000));
+        command_.add_flag("--no-peers", no_peers_, "Leave the other packages out");
+        command_.add_option("--measure", measured_)->group(""); // in the measuring process: which run
+    }
+    virtual ~subcommand() = default;
+    subcommand(const subcommand &) = delete;
+    subcommand &operator=(const subcommand &) = delete;
+
+    bool parsed() const { return command_.parsed(); }
+    std::string help() const { return command_.help(); }
+
+    // Throws CLI::ValidationError.
+    void check()
+    {
+        options_.peers = !no_peers_;
+        check_cpu("--cpu", options_.cpu);
+        check_cpu(other_cpu_name_, options_.other_cpu);
+        if (options_.other_cpu && options_.other_cpu == options_.cpu)
+            throw CLI::ValidationError(other_cpu_name_, "is the same CPU as --cpu");
+    }
+
+    // The options behind the program's name are handed on to the measuring processes.
+    int run(std::vector<std::string> arguments)
+    {
+        if (!measured_.empty())
+            return print(measure(measured_).dump());
+        if (needs_two_cpus_)
+            choose_two_cpus(options_); // says so before anything is measured
+        json runs = json::array();
+        for (const auto &[strategy, which] : processes()) {
+            std::vector<std::string> all = arguments;
+            all.insert(all.end(), {"--measure", which});
+            json run = measured_under(strategy, all);
+            // A library without the lock strategy has none of its runs.
+            if (!run.is_null() && (runs.empty() || which != "lock" || run["strategy"] == "lock"))
+                runs.push_back(std::move(run));
+        }
+        json result = {{"schema", fmt::format("pw-bench {} 1", command_.get_name())},
+                       {"version", PWLOCKS_VERSION},
+                       {"machine", this_machine()},
+                       {"repetitions", options_.repetitions},
+                       {"peers_not_built_in", options_.peers ? json(missing()) : json::array()},
+                       {"targets", targets(runs)}};
+        erase_samples(runs);
+        result["runs"] = std::move(runs);
+        complete(result);
+        return print(json_ ? result.dump(2) + "\n" : report(result));
+    }
+
+  protected:
+    CLI::App &command() { return command_; }
+
+    struct process {
+        const char *strategy;
+        std::string which;
+    };
+    virtual std::vector<process> processes() const { return {{"0", "queue"}, {"1", "lock"}}; }
+    virtual json measure(const std::string &which) = 0;
+    virtual json targets(const json &runs) = 0;
+    virtual std::vector<std::string> missing() { return {}; }
+    virtual void complete(json &result) = 0; // with the options that no other subcommand has
+    virtual std::string report(const json &result) = 0;
+
+    void add_cpus(const char *cpu_is, const char *other_name, const char *other_is, bool needs_two)
+    {
+        needs_two_cpus_ = needs_two;
+        other_cpu_name_ = other_name;
+        command_.add_option("--cpu", options_.cpu, cpu_is);
+        command_.add_option(other_name, options_.other_cpu, other_is);
+    }
+
+  private:
+    static void check_cpu(const char *option, std::optional<int> cpu)
+    {
+        std::vector<int> allowed = allowed_cpus();
+        if (cpu && std::find(allowed.begin(), allowed.end(), *cpu) == allowed.end())
+            throw CLI::ValidationError(option, fmt::format("CPU {} is not ours to run on", *cpu));
+    }
+
+    CLI::App &command_;
+    bench_options &options_;
+    const char *other_cpu_name_ = "";
+    bool json_ = false, no_peers_ = false, needs_two_cpus_ = false;
+    std::string measured_;
+};
+
+class lock_command : public subcommand {
+  public:
+    explicit lock_command(CLI::App &app)
+        : subcommand(app, "lock", "What an uncontended lock costs under both strategies", options_)
+    {
+        command()
+            .add_option("--pairs", options_.pairs, "Locks and unlocks in each repetition (200000)")
+            ->check(CLI::Range(1000L, 1'000'000'000L));
+        add_cpus("CPU to measure on (the last one that is ours)", "--remote-cpu",
+                 "CPU whose lock is taken from there (another one of ours)", false);
+    }
+
+  private:
+    json measure(const std::string &) override { return measure_locks(options_); }
+    json targets(const json &runs) override { return lock_targets(runs); }
+    std::vector<std::string> missing() override { return missing_peers(); }
+    void complete(json &result) override { result["pairs"] = options_.pairs; }
+    std::string report(const json &result) override { return lock_report(result); }
+
+    lock_options options_;
+};
+
+constexpr char worker_cpu[] = "--worker-cpu",
+               worker_cpu_is[] = "CPU of the worker (the last one that is ours)";
+
+class queue_command : public subcommand {
+  public:
+    explicit queue_command(CLI::App &app)
+        : subcommand(app, "queue", "What an item costs where many are queued", options_)
+    {
+        command()
+            .add_option("--items", options_.items, "Items that each producer queues in a repetition (100000)")
+            ->check(CLI::Range(1000L, 10'000'000L));
+        command()
+            .add_option("--producers", options_.producers, "Threads where there are several (4)")
+            ->check(CLI::Range(2, 64));
+        add_cpus("CPU of the producer (another one of ours)", worker_cpu, worker_cpu_is, true);
+    }
+
+  private:
+    json measure(const std::string &) override { return measure_queues(options_); }
+    json targets(const json &runs) override { return queue_targets(runs); }
+    std::vector<std::string> missing() override { return missing_queue_peers(); }
+    void complete(json &result) override { result["items"] = options_.items; }
+    std::string report(const json &result) override { return queue_report(result); }
+
+    queue_options options_;
+};
+
+class call_command : public subcommand {
+  public:
+    explicit call_command(CLI::App &app)
+        : subcommand(app, "call", "How long one item takes there and back", options_)
+    {
+        command()
+            .add_option("--calls", options_.calls,
+                        "Calls in each repetition (10000); a twentieth of them where both sides sleep")
+            ->check(CLI::Range(100L, 10'000'000L));
+        add_cpus("CPU that calls (another one of ours)", worker_cpu, worker_cpu_is, true);
+    }
+
+  private:
+    std::vector<process> processes() const override
+    {
+        return {{"0", "awake"}, {"0", "asleep"}, {"1", "lock"}};
+    }
+    json measure(const std::string &which) override
+    {
+        return measure_calls(options_, which == "awake"    ? call_run::awake
+                                       : which == "asleep" ? call_run::asleep
+                                                           : call_run::lock);
+    }
+    json targets(const json &runs) override { return call_targets(runs); }
+    std::vector<std::string> missing() override { return missing_call_peers(); }
+    void complete(json &result) override { result["calls"] = options_.calls; }
+    std::string report(const json &result) override { return call_report(result); }
+
+    call_options options_;
+};
 
 int run(int argc, char **argv)
 {
     CLI::App app("Measures pwlocks on this machine, beside what else there is.", "pw-bench");
     app.set_version_flag("--version", "pw-bench " PWLOCKS_VERSION, "Print the version and exit");
     app.require_subcommand(1);
-    CLI::App *lock = app.add_subcommand("lock", "What an uncontended lock costs under both strategies");
-    lock->footer(lock_help);
-    lock_options options;
-    bool as_json = false, no_peers = false, measures = false;
-    lock->add_flag("--json", as_json, "Write one JSON document; see pw-bench(1)");
-    lock->add_option("--repetitions", options.repetitions, "Repetitions of which medians are taken (15)")
-        ->check(CLI::Range(1, 10'000));
-    lock->add_option("--pairs", options.pairs, "Locks and unlocks in each repetition (200000)")
-        ->check(CLI::Range(1000L, 1'000'000'000L));
-    lock->add_option("--cpu", options.cpu, "CPU to measure on (the last one that is ours)");
-    lock->add_option("--remote-cpu", options.remote_cpu,
-                     "CPU whose lock is taken from there (another one of ours)");
-    lock->add_flag("--no-peers", no_peers, "Leave the other packages' locks out");
-    lock->add_flag("--measure", measures)->group("");
+    lock_command lock(app);
+    queue_command queue(app);
+    call_command call(app);
+    subcommand *const all[] = {&lock, &queue, &call};
+    auto chosen = [&] {
+        return *std::find_if(std::begin(all), std::end(all), [](subcommand *each) { return each->parsed(); });
+    };
     try {
         app.parse(argc, argv);
-        options.peers = !no_peers;
-        check_cpu("--cpu", options.cpu);
-        check_cpu("--remote-cpu", options.remote_cpu);
-        if (options.remote_cpu && options.remote_cpu == options.cpu)
-            throw CLI::ValidationError("--remote-cpu", "is the same CPU as --cpu");
+        chosen()->check();
     } catch (const CLI::CallForHelp &) {
-        return print(lock->parsed() ? lock->help() : app.help());
+        for (subcommand *each : all)
+            if (each->parsed())
+                return print(each->help());
+        return print(app.help());
     } catch (const CLI::CallForVersion &version) {
         return print(fmt::format("{}\n", version.what()));
     } catch (const CLI::ParseError &error) {
-        fmt::print(
-            stderr,
-            "pw-bench: {}\nusage: pw-bench lock [--json] [--repetitions N] ... (see pw-bench lock --help)\n",
-            error.what());
+        fmt::print(stderr, "pw-bench: {}\nusage: pw-bench {} [--json] [--repetitions N] ... (see --help)\n",
+                   error.what(), "lock|queue|call");
         return usage_error;
     }
-    if (measures)
-        return print(measure_locks(options).dump());
-    std::vector<std::string> arguments = {argv[0], "--repetitions", std::to_string(options.repetitions),
-                                          "--pairs", std::to_string(options.pairs)};
-    if (options.cpu)
-        arguments.insert(arguments.end(), {"--cpu", std::to_string(*options.cpu)});
-    if (options.remote_cpu)
-        arguments.insert(arguments.end(), {"--remote-cpu", std::to_string(*options.remote_cpu)});
-    if (no_peers)
-        arguments.push_back("--no-peers");
-    json result = whole_result(options, arguments);
-    return print(as_json ? result.dump(2) + "\n" : lock_report(result));
+    return chosen()->run({argv, argv + argc});
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 #include "measure.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -51,6 +52,19 @@ double middle_mean(std::vector<double> values)
     return std::accumulate(first, last, 0.0) / static_cast<double>(last - first);
 }
 
+double counter_cost()
+{
+    static const double result = [] {
+        std::vector<double> each(10'000);
+        for (double &took : each) {
+            uint64_t began = cycles();
+            took = static_cast<double>(cycles() - began);
+        }
+        return middle_mean(std::move(each));
+    }();
+    return result;
+}
+
 void measure(std::vector<contender> &contenders, int repetitions, long pairs)
 {
     for (int repetition = -1; repetition < repetitions; ++repetition)
@@ -82,6 +96,49 @@ void pin_to(int cpu)
     CPU_SET(cpu, &set);
     if (sched_setaffinity(0, sizeof set, &set) != 0)
         throw std::runtime_error("cannot run on CPU " + std::to_string(cpu) + ": " + strerror(errno));
+}
+
+two_cpus choose_two_cpus(const bench_options &options)
+{
+    std::vector<int> allowed = allowed_cpus();
+    // The worker's is the last one: the first has the interrupts.
+    auto another_than = [&](int taken) {
+        auto found = std::find_if(allowed.rbegin(), allowed.rend(), [=](int each) { return each != taken; });
+        if (found == allowed.rend())
+            throw std::runtime_error("two CPUs are needed, one that calls and one that works; only CPU " +
+                                     std::to_string(allowed.back()) + " is ours to run on");
+        return *found;
+    };
+    int worker = options.other_cpu.value_or(another_than(options.cpu.value_or(-1)));
+    return {options.cpu.value_or(another_than(worker)), worker};
+}
+
+std::vector<double> line_round_trips(two_cpus cpus, long calls, bool second_line)
+{
+    struct {
+        alignas(128) std::atomic<long> question{0};
+        alignas(128) std::atomic<long> answer{0};
+    } lines;
+    std::atomic<long> &question = lines.question, &answer = second_line ? lines.answer : lines.question;
+    std::thread server = thread_on(cpus.worker, [&] {
+        for (long i = 0; i < calls; ++i) {
+            while (question.load(std::memory_order_acquire) != 2 * i + 1)
+                relax();
+            answer.store(2 * i + 2, std::memory_order_release);
+        }
+    });
+    long i = 0;
+    std::vector<double> took = time_calls(
+        calls,
+        [&] {
+            question.store(2 * i + 1, std::memory_order_release);
+            while (answer.load(std::memory_order_acquire) != 2 * i + 2)
+                relax();
+            ++i;
+        },
+        [] {});
+    server.join();
+    return took;
 }
 
 std::string processor_name()
