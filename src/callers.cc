@@ -98,11 +98,22 @@ caller *register_caller()
     return place;
 }
 
-void passage::wait_for_claimant(uint32_t index, uint64_t number)
+void wait_until_claimant_left_slow(uint64_t state)
 {
     backoff wait;
-    while (in_passage(index, number))
+    while (claimant_is_inside(state))
         wait.pause();
+}
+
+void wait_for_passages()
+{
+    native_barriers::heavy_fence();
+    std::lock_guard guard(registry_mutex);
+    for (caller *each = registered; each; each = each->next_registered) {
+        backoff wait;
+        for (uint64_t now = each->flag.now(); each->flag.still(now);)
+            wait.pause();
+    }
 }
 
 void attach_rows(stat_segment &segment)

@@ -59,12 +59,14 @@ struct alignas(PW_CACHE_LINE) caller {
 };
 
 struct run_record;
+extern pw_workqueue no_workqueue; // of a thread that runs no item
 
 struct thread_context {
     caller *self = nullptr;
     worker *worker_here = nullptr;   // this thread is that worker
     run_record *running = nullptr;   // lock strategy: the innermost item that this thread runs
     pw_func_t function = nullptr;    // the innermost work function that this thread runs, under either strategy
+    const pw_workqueue *wq = &no_workqueue; // that its item came through; null: the system one
     // Lock strategy: the last ticket that this thread depends on, by CPU number modulo 8; see lane.h. CPUs that share a place
     // keep the larger one, which only makes a caller hand over more than it must.
     uint64_t last_ticket[8] = {};
@@ -115,27 +117,37 @@ class passage {
     // What an item that is claimed in this passage says of its claimant.
     uint64_t claim_mark() const { return item_state::claimed_by(self_->index, self_->flag.passage_number()); }
 
-    // The item was found pending with this state: waits until it is in its queue; see item.h.
-    void wait_until_queued(uint64_t state) const
-    {
-        uint32_t index = item_state::claimant(state);
-        if (pw_unlikely(index != self_->index && in_passage(index, item_state::passage_of(state))))
-            wait_for_claimant(index, item_state::passage_of(state));
-    }
+    uint32_t index() const { return self_->index; }
 
   private:
-    static bool in_passage(uint32_t index, uint64_t number);
-    static void wait_for_claimant(uint32_t index, uint64_t number);
-
     caller *self_;
     gate_state state_;
 };
 
-inline bool passage::in_passage(uint32_t index, uint64_t number)
+inline bool claimant_is_inside(uint64_t state)
 {
-    return caller_pages[index / callers_a_page][index % callers_a_page].flag.in_passage(number,
+    uint32_t index = item_state::claimant(state);
+    return caller_pages[index / callers_a_page][index % callers_a_page].flag.in_passage(item_state::passage_of(state),
                                                                                        item_state::passage_bits);
 }
+void wait_until_claimant_left_slow(uint64_t state);
+
+// The item was found claimed with this state: waits until the claimant has queued it; see item.h. The claimant is another thread.
+inline void wait_until_claimant_left(uint64_t state)
+{
+    if (pw_unlikely(claimant_is_inside(state)))
+        wait_until_claimant_left_slow(state);
+}
+
+// The same, where it may be the calling thread, which claims in the very passage that the item was found in only by a signal handler.
+inline void wait_until_queued(const passage &inside, uint64_t state)
+{
+    if (pw_likely(item_state::claimant(state) != inside.index()))
+        wait_until_claimant_left(state);
+}
+
+// Waits until every caller has left the passage that it is in now. Not inside a passage. May sleep.
+void wait_for_passages();
 
 // Adds to a counter that only this thread writes.
 inline void count(stat::counter &counter)

@@ -21,6 +21,15 @@ inline void futex_wait(const void *word, uint32_t expected, const timespec *time
     errno = saved;
 }
 
+// The same until a time of CLOCK_MONOTONIC, in nanoseconds.
+inline void futex_wait_until(const void *word, uint32_t expected, uint64_t until)
+{
+    int saved = errno;
+    timespec time = {static_cast<time_t>(until / 1'000'000'000), static_cast<long>(until % 1'000'000'000)};
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, &time, nullptr, FUTEX_BITSET_MATCH_ANY);
+    errno = saved;
+}
+
 // Wakes up to `count` sleepers. The word is only an address to the kernel: it may be gone by now.
 inline void futex_wake(const void *word, int count)
 {

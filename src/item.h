@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-// An item's state word, and the record of what a worker runs: queue, run and flush without touching an item after its
-// function started. doc/MEMORY-ORDER.md, "Queue, run and flush".
+// An item's state word, and the record of what a worker runs: queue, run, cancel and flush without touching an item after its
+// function started. doc/MEMORY-ORDER.md, "Queue, run and flush" and "Cancel", where the states are drawn.
 //
 // Who writes what:
-//   state     pending and the claimant: set by the producer that claims the item; pending is cleared by its runner before
-//             the function starts; route: the same at every claim
+//   state     by read-modify-writes only. Claimant: pending, linked, and who it is. Worker: clears linked when it comes past the
+//             item's node, and pending before the function starts. Canceller: clears pending, sets cancelled.
 //   current   the worker only
 //
-//   may run at once     claim        start        busy
-//   claim               yes: RMW     yes: RMW     yes
-//   start (one worker)  yes: RMW     no           yes
+//   may run at once     claim        start        cancel       busy
+//   claim               yes: RMW     yes: RMW     yes: RMW     yes
+//   start (one worker)  yes: RMW     no           yes: RMW     yes
+//   cancel              yes: RMW     yes: RMW     yes: RMW     yes
 //
 // Claiming and queueing are two steps, so an item may be pending and not yet be in the queue. Whoever finds it pending and goes
 // by that waits until its claimant has left its passage (callers.h), which it does right behind the enqueue. Without it:
@@ -17,7 +18,7 @@
 // before X. Only the claim's own passage is waited for, and a claimant waits for nobody: no circle.
 //
 // Under the lock strategy the lane's mutex orders all of this; the words are the same.
-// Model: tests/model_flush.cc.
+// Models: tests/model_flush.cc, tests/model_cancel.cc.
 #pragma once
 
 #include "atomics.h"
@@ -30,10 +31,23 @@ namespace item_state {
 inline constexpr uint64_t pending = 1;
 inline constexpr uint64_t route_on = 2;     // goes through pw_queue_on()
 inline constexpr uint64_t route_worker = 4; // goes through pw_queue_work_on()
-inline constexpr uint64_t internal = 8;     // a flush's barrier or a worker's exit: not counted
+inline constexpr uint64_t internal = 8;     // a barrier or a worker's exit: not counted
+inline constexpr uint64_t linked = 16;      // a queue holds the item's own node
+inline constexpr uint64_t stood_in = 32;    // pending at the place of a stand-in, not at that of its own node
+inline constexpr uint64_t cancelled = 64;   // since the last claim: a queue may hold nodes that stand for nothing
+inline constexpr uint64_t armed = 128;      // pending in a timer heap, whose guard orders all changes of this
+inline constexpr uint64_t normal = 256;     // goes to normal workqueues
+inline constexpr uint64_t high = 512;       // goes to those of high priority
+
+// What an item keeps for life once it was queued.
+inline constexpr uint64_t kinds = route_on | route_worker | normal | high;
+
+// How many callers of pw_cancel_sync() refuse its queueing right now.
+inline constexpr int cancelling_shift = 10;
+inline constexpr uint64_t one_cancelling = uint64_t{1} << cancelling_shift, cancelling = 255 * one_cancelling;
 
 // Who claimed it, in the bits above: the caller's index and the number of its passage.
-inline constexpr int index_shift = 4, index_bits = 20, passage_shift = 24, passage_bits = 40;
+inline constexpr int index_shift = 18, index_bits = 20, passage_shift = 38, passage_bits = 26;
 constexpr uint64_t claimed_by(uint32_t index, uint64_t passage)
 {
     return uint64_t{index} << index_shift | passage << passage_shift;
@@ -46,48 +60,154 @@ constexpr uint64_t passage_of(uint64_t state)
 {
     return state >> passage_shift;
 }
+
+// A claim is more than one step where any of these is set: see claim().
+inline constexpr uint64_t unusual = linked | cancelled | cancelling;
+
+constexpr bool is_queued(uint64_t state)
+{
+    return (state & (pending | armed)) == pending;
+}
+
+// At the item's own node: whether that is the place at which it is pending.
+constexpr bool is_here(uint64_t state)
+{
+    return (state & (pending | armed | stood_in)) == pending;
+}
 } // namespace item_state
 
-// Producer: makes the item pending, with route and claimant as given. Returns the state before: if that was not pending, the caller
-// now owns the item's link and enqueues it. `Word` is std::atomic_ref<uint64_t> or a model's atomic.
+// Producer: makes the item pending, with kind and claimant as given, unless its state is unusual: then nothing is done. Returns the state
+// before: if that was neither pending nor unusual, the caller now owns the item's link and enqueues it. `Word` is
+// std::atomic_ref<uint64_t> or a model's atomic.
 template <typename Word>
-uint64_t claim(Word &&state, uint64_t route, uint64_t claimed_by)
+uint64_t claim(Word &&state, uint64_t kind, uint64_t claimed_by)
 {
     uint64_t before = state.load(std::memory_order_relaxed); // relaxed: the compare-and-swap decides
-    // Also where it is pending and nothing changes: only a write is sure to be seen by the execution to come.
-    // Release: pairs with the acquire in start(), which reads this write or one behind it in the same chain of
-    // read-modify-writes; so also a caller that found the item pending published what it wrote before. Acquire: pairs with
-    // the release in start(): the worker has read the link before we overwrite it.
-    while (!state.compare_exchange_weak(before,
-                                        before & item_state::pending ? before
-                                                                     : item_state::pending | route | claimed_by,
-                                        std::memory_order_acq_rel, // [I1]
-                                        std::memory_order_relaxed)) {
+    for (;;) {
+        // Also where it is pending and nothing changes: only a write is sure to be seen by the execution to come.
+        uint64_t after = before;
+        if (!(before & item_state::pending)) {
+            if (before & item_state::unusual)
+                return before;
+            after = item_state::pending | item_state::linked | kind | claimed_by;
+        }
+        // Release: pairs with the acquire in start(), which reads this write or one behind it in the same chain of
+        // read-modify-writes; so also a caller that found the item pending published what it wrote before. Acquire: pairs with
+        // the release in start(): the worker has read the link before we overwrite it.
+        if (state.compare_exchange_weak(before, after, std::memory_order_acq_rel, // [I1]
+                                        std::memory_order_relaxed))
+            return before;
     }
-    return before;
+}
+
+// Producer, for an item that was cancelled: as claim(), from exactly this state. With its own node still linked it becomes pending at
+// the place of a stand-in, which the caller enqueues instead. False: the state has changed.
+template <typename Word>
+bool claim_again(Word &&state, uint64_t before, uint64_t kind, uint64_t claimed_by)
+{
+    // A timer also claims what is being cancelled: it was armed, and so accepted, before.
+    uint64_t after = item_state::pending | item_state::linked | kind | claimed_by | (before & item_state::cancelling);
+    if (before & item_state::linked)
+        after |= item_state::stood_in;
+    return state.compare_exchange_strong(before, after, std::memory_order_acq_rel, // [K1] as I1
+                                         std::memory_order_relaxed);
+}
+
+// Canceller: the item will not run for the claim that made it pending. Returns the state before, without `pending` if there was nothing to
+// cancel. Does nothing to an armed item, which is its timers' to cancel.
+template <typename Word>
+uint64_t cancel(Word &&state)
+{
+    uint64_t before = state.load(std::memory_order_relaxed); // relaxed: the compare-and-swap decides
+    for (;;) {
+        if (before & item_state::armed)
+            return before;
+        uint64_t after = before;
+        if (before & item_state::pending)
+            after = (before & ~(item_state::pending | item_state::stood_in)) | item_state::cancelled;
+        // Release: whoever queues the item next comes behind us. Acquire: pairs with I1: what the claimant wrote before it is ours.
+        if (state.compare_exchange_weak(before, after, std::memory_order_acq_rel, // [K2]
+                                        std::memory_order_relaxed))
+            return before;
+    }
+}
+
+// Canceller that waits: nobody claims the item until accept_claims(). False where as many are at it as can be counted.
+template <typename Word>
+bool refuse_claims(Word &&state)
+{
+    uint64_t before = state.load(std::memory_order_relaxed); // relaxed: the compare-and-swap decides
+    do {
+        if ((before & item_state::cancelling) == item_state::cancelling)
+            return false;
+    } while (!state.compare_exchange_weak(before, before + item_state::one_cancelling, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed));
+    return true;
+}
+
+// `gone`: no queue holds the item any more.
+template <typename Word>
+void accept_claims(Word &&state, bool gone)
+{
+    uint64_t before = state.load(std::memory_order_relaxed), after; // relaxed: the compare-and-swap decides
+    do
+        after = (gone ? before & ~item_state::cancelled : before) - item_state::one_cancelling;
+    while (!state.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
 }
 
 // What one worker runs now.
 template <typename P, typename Item>
 class run_slot {
   public:
-    // Worker: before the function starts. Returns the state before.
+    // Worker: before it takes a batch: it is not idle any more. Release: whoever sees the queue emptied by that sees this.
+    void begin() { current_.store(something(), std::memory_order_release); }
+
+    // Worker, at an item's own node: before the function starts. Returns the state before: the function is to run if that is_here().
     template <typename Word>
     uint64_t start(Item *item, Word &&state)
     {
         // Release: pairs with the acquire in busy(): whoever sees this item here, not the one before, sees all that the
         // one before wrote.
         current_.store(item, std::memory_order_release); // [I2]
-        // Acquire: pairs with the release in claim(). Release: pairs with the acquires in busy() and claim(): who sees the
-        // item not pending sees it in current_ or done, and may write its link. A read-modify-write, not a store: a caller
-        // whose claim() found the item pending must be seen by this execution.
-        // Relaxed: while the item is pending, other writers write what is there.
+        // Relaxed: the compare-and-swap decides.
         uint64_t before = state.load(std::memory_order_relaxed);
-        state.exchange(before & ~item_state::pending, std::memory_order_acq_rel); // [I3]
-        return before;
+        for (;;) {
+            uint64_t after = before & ~item_state::linked;
+            if (item_state::is_here(before))
+                after &= ~item_state::pending;
+            // Acquire: pairs with the release in claim(). Release: pairs with the acquires in busy() and claim(): who sees the
+            // item not pending sees it in current_ or done, and may write its link. A read-modify-write, not a store: a
+            // caller whose claim() found the item pending must be seen by this execution.
+            if (state.compare_exchange_weak(before, after, std::memory_order_acq_rel, // [I3]
+                                            std::memory_order_relaxed))
+                return before;
+        }
     }
 
-    // Worker: the last function of a batch has returned. Release: as in start().
+    // Worker, at the node of a stand-in, for the item that it stands for. `left(state)` returns when the claimant has left its passage:
+    // then the item's `place` is what it wrote. True if the function is to run: the item is pending, at this very place.
+    template <typename Word, typename Place, typename Left>
+    bool start_at(Item *item, Word &&state, const Place &place, uint64_t ours, Left left)
+    {
+        current_.store(item, std::memory_order_release); // [K3] as I2
+        for (;;) {
+            // Acquire: pairs with the release in claim_again().
+            uint64_t before = state.load(std::memory_order_acquire); // [K7]
+            if (!(before & item_state::pending) || !(before & item_state::stood_in))
+                return false;
+            // Without it: 1. the item was cancelled, T claims it anew, and has not noted its new place; 2. we find the old
+            // one, ours, and run the item before what T queued earlier.
+            left(before); // [K4]
+            if (place.load(std::memory_order_relaxed) != ours) // relaxed: ordered by left()
+                return false;
+            // From the state that the place belongs to. As I3.
+            if (state.compare_exchange_strong(before, before & ~(item_state::pending | item_state::stood_in),
+                                              std::memory_order_acq_rel, std::memory_order_relaxed)) // [K5]
+                return true;
+        }
+    }
+
+    // Worker: nothing that it has taken is left, and the last function has returned. Release: as in start().
     void finish() { current_.store(nullptr, std::memory_order_release); } // [I4]
 
     // Flush: is an execution queued before this call still to finish? `state` gets the item's state. The order of the two loads
@@ -97,12 +217,21 @@ class run_slot {
     bool busy(const Item *item, Word &&word, uint64_t &state) const
     {
         state = word.load(std::memory_order_acquire); // [I5] pairs with the release in start()
-        if (state & item_state::pending)
+        if (item_state::is_queued(state))
             return true;
         return current_.load(std::memory_order_acquire) == item; // [I6] pairs with the releases in start(), finish()
     }
 
+    // Whether the worker is at a batch. Acquire: pairs with the release in finish().
+    bool in_batch() const { return current_.load(std::memory_order_acquire) != nullptr; }
+
+    // The worker itself, inside a function: whether it runs that item.
+    bool is(const Item *item) const { return current_.load(std::memory_order_relaxed) == item; } // relaxed: its own
+
   private:
+    // No item's address.
+    static Item *something() { return reinterpret_cast<Item *>(uintptr_t{1}); }
+
     typename P::template atomic<Item *> current_{nullptr};
 };
 

@@ -21,16 +21,33 @@
 
 namespace pw::detail {
 
+// What a wait in a lane is for: the executions of an item, or of a workqueue's items, that were accepted up to then.
+struct work_key {
+    const pw_struct *item = nullptr; // null: all of the workqueue
+    const pw_workqueue *wq = nullptr;
+    uint64_t limit = 0; // the last number that the lane had given out
+
+    bool covers(const pw_struct *which, const pw_workqueue *of, uint64_t number) const
+    {
+        return which && number <= limit && (item ? which == item : of == wq);
+    }
+};
+
 // One running function. On the stack of the thread that runs it.
 struct run_record {
-    pw_struct *item = nullptr;
+    pw_struct *item = nullptr; // null: a call of pw_on_each_cpu()
+    const pw_workqueue *wq = nullptr;
     int cpu = -1;
     uint32_t generation = 0;
+    uint64_t serial = 0;             // the number that it was admitted under
     uint64_t ticket = 0;             // of this execution; 0: it was not handed over
     uint64_t again = 0;              // ticket of the execution that was handed to this thread; 0: none
     run_record *next_in_lane = nullptr;
     run_record *outer = nullptr;     // what the same thread ran when it queued this
     stat::caller_row *row = nullptr; // of the thread
+    const thread_context *thread = nullptr;
+
+    uint64_t number() const { return ticket ? ticket : serial; }
 };
 
 class lane {
@@ -38,41 +55,97 @@ class lane {
     // Start, under the lock strategy: gives the lane its CPU, that CPU's index in the stat segment, and the deputy's place.
     void init(int cpu, size_t index, int deputy_cpu, const worker_options &options, stat_segment &segment);
 
-    // Its thread; start and stop see to it.
+    // Its thread; start and stop see to it. It also keeps the time of the lane's delayed items, under the lane's mutex.
     worker &deputy() { return deputy_; }
 
-    enum class admission { already_pending, handed_over, run_here };
+    enum class admission { already_pending, handed_over, run_here, refused };
 
     // Inside a passage that saw the gate open; record.row is set. `run_here`: `record` is listed and run() must follow, outside
-    // of the passage.
-    admission admit(pw_struct &item, run_record &record);
+    // of the passage. `refused`: it is being cancelled.
+    admission admit(pw_struct &item, pw_workqueue *wq, run_record &record);
+
+    // The same for a delayed item that was armed: for this one if it still is, and nothing happens if not (already_pending); with null,
+    // for the earliest one that was due at that time: already_pending if there is none. Never refused: it was accepted.
+    admission admit_armed(pw_delayed *item, uint64_t now, run_record &record);
+
+    // Every armed item that satisfies the predicate is handed over, to the deputy. How many there were.
+    template <typename Predicate>
+    size_t hand_over_armed(stat::caller_row &row, Predicate predicate)
+    {
+        std::lock_guard held(mutex_);
+        timer_heap chosen;
+        deputy_.timers.heap.move_if(predicate, chosen);
+        deputy_.timers.update();
+        size_t count = chosen.size();
+        while (pw_delayed *each = chosen.pop())
+            hand_over_now(each->work, row);
+        return count;
+    }
 
     // Runs what was admitted, and again for as long as it is handed over to us.
     void run(run_record &record);
 
+    // A call of pw_on_each_cpu() for this CPU: inside a passage that saw the gate open; and then outside of it, by the same thread.
+    void begin_call(run_record &record);
+    void make_call(void (*function)(int cpu, void *arg), void *arg, run_record &record);
+    void end_call(run_record &record); // also of one that was not made
+
+    // Takes back what has not started, or is armed. Returns whether there was anything.
+    bool cancel(pw_struct &item, stat::caller_row &row);
+
+    // Under the deputy's timers' guard: the same.
+    bool take_back(pw_struct &item, stat::caller_row &row);
+
+    // The same as cancel(), and waits for what runs. 1, 0, -EDEADLK. `inside` ends before the wait begins.
+    int cancel_sync(pw_struct &item, passage &inside);
+
     // Waits until what was queued before has run. 0 or -EDEADLK. `inside` ends before the wait begins.
     int flush(const pw_struct &item, passage &inside);
+
+    // A wait for a workqueue's items, in steps, since it goes on in other lanes as well. On the waiter's stack.
+    struct waiter {
+        work_key key;
+        size_t left = 0;      // executions that are still to end
+        bool for_idle = false; // or until the lane is idle
+        pw_struct *refused = nullptr; // its queueing is refused until then
+        completion done;
+        waiter *next = nullptr;
+    };
+    // Whether there is anything to wait for; fills in the key.
+    bool look_for(const pw_workqueue *wq, work_key &key) const;
+    // False if there is nothing to wait for any more. Else the waiter's completion follows.
+    bool begin_wait(waiter &self);
 
     // Stop: waits until nothing runs and nothing is handed over. Nobody queues any more.
     void wait_until_idle();
 
-  private:
-    struct waiter;
+    // For waits.cc: the thread that runs what must end before what the key covers has, and was admitted next behind `serial`, which
+    // becomes its number; null if there is none.
+    const thread_context *next_blocker(const work_key &key, uint64_t &serial) const;
 
+  private:
     run_record *find(const pw_struct *item) const;
     bool outstanding(uint64_t ticket) const;
     void depend(uint64_t ticket) const;
-    void hand_over(pw_struct &item, run_record &record);
+    void note_hand_over(pw_struct &item, pw_workqueue *wq, stat::caller_row &row);
+    void hand_over_now(pw_struct &item, stat::caller_row &row);
+    admission admit_locked(pw_struct &item, pw_workqueue *wq, run_record &record, bool accepted);
+    void call_deputy();
+    bool on_deputy() const { return this_thread.worker_here == &deputy_; }
+    void begin(pw_struct *item, const pw_workqueue *wq, run_record &record);
     void list(pw_struct &item);
+    bool unlist(pw_struct &item);
     bool listed(const pw_struct &item) const;
-    bool waits_for_us(const pw_struct &item) const;
+    size_t count_covered(const work_key &key) const;
+    bool begin_wait_locked(waiter &self);
     bool head_ready() const;
     void kick();
     void execute(run_record &record);
     bool run_again(run_record &record);
     void abandon(run_record &record);
     void unlink(const run_record &record);
-    void wake_waiters(const run_record *ended);
+    void wake_waiters(const pw_struct *item, const pw_workqueue *wq, uint64_t number);
+    void wake_if_idle();
     bool idle() const { return !running_ && !first_; }
     void work_off();
     static void work_off_item(pw_struct *item);
@@ -80,10 +153,11 @@ class lane {
     // First, so that the item's address is the lane's: what the deputy runs.
     pw_struct list_item_ = {};
     bool kicked_ = false; // the deputy has the list
-    std::mutex mutex_; // not a priority-inheriting one: its hand-overs cost 20 times as much when threads contend
+    mutable std::mutex mutex_; // not a priority-inheriting one: its hand-overs cost 20 times as much when threads contend
     run_record *running_ = nullptr;
-    pw_struct *first_ = nullptr; // handed over behind another item, in the order of their tickets, linked through next
-    uint64_t drawn_ = 0;         // tickets; never reset, since threads remember them
+    // Handed over behind another item, in the order of their tickets, linked through next.
+    pw_struct *first_ = nullptr, *last_ = nullptr;
+    uint64_t drawn_ = 0;         // tickets and serials; never reset, since threads remember them
     waiter *waiters_ = nullptr;
     int cpu_ = -1;
     size_t index_ = 0;

@@ -107,14 +107,19 @@ bool set_stats(std::string_view value, option_set &options)
     return true;
 }
 
+bool set_watchdog(std::string_view value, option_set &options)
+{
+    return parse_number(value, 0, 3600000, options.watchdog_ms);
+}
+
 struct key_rule {
     std::string_view name;
-    bool (*set)(std::string_view value, option_set &options); // null: a key of a later version
+    bool (*set)(std::string_view value, option_set &options);
 };
 
 constexpr key_rule key_rules[] = {
     {"pwlocks", set_strategy}, {"cpus", set_cpus},   {"idle_spin_us", set_idle_spin},
-    {"sched", set_sched},      {"stats", set_stats}, {"watchdog_ms", nullptr},
+    {"sched", set_sched},      {"stats", set_stats}, {"watchdog_ms", set_watchdog},
 };
 
 // One text on its way into `options`.
@@ -177,8 +182,6 @@ class option_parser {
             problem({quoted(key), " has no value, ignored"});
         else if (rule == std::end(key_rules))
             problem({"unknown key ", quoted(key), ", ignored"});
-        else if (rule->set == nullptr)
-            problem({quoted(key), " is not supported by this version, ignored"});
         else if (given_[rule - key_rules])
             problem({quoted(key), " is given twice, the second is ignored"});
         else if (rule->set(value, options_))
@@ -264,6 +267,8 @@ void option_set::fill_from(const option_set &other)
     }
     if (stats == stats_choice::unset)
         stats = other.stats;
+    if (watchdog_ms < 0)
+        watchdog_ms = other.watchdog_ms;
 }
 
 bool parse_strategy(std::string_view value, strategy_choice &choice)

@@ -26,6 +26,7 @@ struct option_set {
     int sched_value = 0; // the nice value or the FIFO priority
 
     stats_choice stats = stats_choice::unset;
+    int watchdog_ms = -1; // -1: unset; 0: off
 
     // Takes from `other` what is unset here: *this has precedence.
     void fill_from(const option_set &other);

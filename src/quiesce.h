@@ -54,18 +54,26 @@ class caller_flag {
     // Whether the caller is still in the passage that had this number, of which the lowest `bits` are given.
     bool in_passage(uint64_t number, int bits) const
     {
-        // Relaxed: what follows is an enqueue, and that begins with a full barrier.
-        uint64_t word = word_.load(std::memory_order_relaxed);
+        // Acquire: pairs with Q3: a claimant that has left has noted where the item is. (An enqueue that follows would begin with a
+        // full barrier anyhow.)
+        uint64_t word = word_.load(std::memory_order_acquire); // [K6]
         return (word & depth_mask) != 0 && ((word >> depth_bits ^ number) << (64 - bits)) == 0;
     }
 
-    // A fork's child, for threads that it does not have.
-    void reset() { word_.store(0, std::memory_order_relaxed); }
+    // For wait_for_passages(): a passage that is under way, and whether it still is. Acquire: pairs with Q3.
+    uint64_t now() const { return word_.load(std::memory_order_acquire); }
+    bool still(uint64_t then) const { return (then & depth_mask) != 0 && now() >> depth_bits == then >> depth_bits; }
+
+    // A fork's child, for threads that it does not have. What they claimed was another passage's.
+    void reset()
+    {
+        word_.store((word_.load(std::memory_order_relaxed) & ~depth_mask) + next_passage, std::memory_order_relaxed);
+    }
 
   private:
     static constexpr int depth_bits = 8;
     static constexpr uint64_t depth_mask = 0xff, next_passage = 0x100;
-    typename P::template atomic<uint64_t> word_{0}; // passages that ended, and the depth
+    typename P::template atomic<uint64_t> word_{next_passage}; // its passage's number, from 1 on, and the depth
 };
 
 // The gate's three accesses. What was set up before it opens is seen by whoever sees it open, or not yet closed.

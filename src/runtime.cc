@@ -13,9 +13,13 @@
 #include "percpu.h"
 #include "report.h"
 #include "strategy.h"
+#include "submit.h"
 #include "symbol.h"
+#include "timer.h"
 #include "topology.h"
+#include "watched.h"
 #include "worker.h"
+#include "workqueue.h"
 
 #include <cstdio>
 #include <mutex>
@@ -49,12 +53,6 @@ stat_segment &segment()
         segment_made = true;
     }
     return segment_storage.value;
-}
-
-// Whether the calling thread is a worker or runs a function for one.
-bool in_work()
-{
-    return this_thread.worker_here || this_thread.running;
 }
 
 // While it exists, the thread cannot be cancelled: a start or stop is done whole.
@@ -106,25 +104,32 @@ int make_plan(const option_set &program, const topology &machine, plan &out)
     return 0;
 }
 
-// How long a worker stays awake behind its last item. A sleeping worker costs its caller a wake-up, some 50 us; spinning that long
-// costs at most as much again. Not where it would burn a CPU that is meant to be left alone, or the only one, nor above everybody
-// else's priority.
-constexpr int default_idle_spin_us = 50;
-
+// How long a worker stays awake behind its last item: as long as a wake-up takes, which it measures. Not where it would burn a CPU that is
+// meant to be left alone, or the only one, nor above everybody else's priority.
 long idle_spin_ns(const plan &plan, const worker_cpu &cpu)
 {
-    int us = plan.options.idle_spin_us;
-    if (us < 0)
-        us = cpu.isolated || plan.cpus.size() == 1 || plan.options.sched == sched_class::fifo ? 0 : default_idle_spin_us;
-    return us * 1000L;
+    if (plan.options.idle_spin_us >= 0)
+        return plan.options.idle_spin_us * 1000L;
+    if (cpu.isolated || plan.cpus.size() == 1 || plan.options.sched == sched_class::fifo)
+        return 0;
+    return idle_spin_measured;
 }
 
-// Where a lane's deputy runs: on another CPU, so that it never disturbs the lane's own, but on none that is isolated.
-int deputy_cpu(const plan &plan, int lane_cpu)
+cpu_mask housekeeping_cpus(const topology &machine)
+{
+    return machine.allowed().without(read_isolated({}));
+}
+
+// Where a lane's deputy runs: on another CPU, so that it never disturbs the lane's own, and on none that is isolated, if there is one
+// that we may run on; rather on one that has a worker.
+int deputy_cpu(const plan &plan, const cpu_mask &housekeeping, int lane_cpu)
 {
     for (const worker_cpu &each : plan.cpus)
         if (each.cpu != lane_cpu && !each.isolated)
             return each.cpu;
+    for (int cpu = 0; cpu < possible_cpus(); ++cpu)
+        if (cpu != lane_cpu && housekeeping.contains(cpu))
+            return cpu;
     return lane_cpu;
 }
 
@@ -133,7 +138,6 @@ void init_worker(const plan &plan, size_t index)
     const worker_cpu &cpu = plan.cpus[index];
     worker &self = *worker_of(cpu.cpu);
     ::new (&self) worker;
-    self.queue.init();
     self.segment = &segment();
     self.block = &segment().cpu(index);
     self.cpu = cpu.cpu;
@@ -143,22 +147,23 @@ void init_worker(const plan &plan, size_t index)
     snprintf(self.name, sizeof self.name, "pw/%d", cpu.cpu);
 }
 
-void init_lane(const plan &plan, size_t index)
+void init_lane(const plan &plan, const cpu_mask &housekeeping, size_t index)
 {
     const worker_cpu &cpu = plan.cpus[index];
     worker_options options = {plan.options.sched, plan.options.sched_value, 0};
-    lane_of(cpu.cpu)->init(cpu.cpu, index, deputy_cpu(plan, cpu.cpu), options, segment());
+    lane_of(cpu.cpu)->init(cpu.cpu, index, deputy_cpu(plan, housekeeping, cpu.cpu), options, segment());
 }
 
 // Starts every thread, or none. 0, -EAGAIN, -ENOMEM.
 int start_threads(const plan &plan, const topology &machine)
 {
     std::vector<worker *> threads;
+    cpu_mask housekeeping = housekeeping_cpus(machine);
     for (size_t i = 0; i < plan.cpus.size(); ++i) {
         init_worker(plan, i);
         threads.push_back(worker_of(plan.cpus[i].cpu));
         if (gate.strategy == PW_STRATEGY_LOCK) {
-            init_lane(plan, i);
+            init_lane(plan, housekeeping, i);
             threads.push_back(&lane_of(plan.cpus[i].cpu)->deputy());
         }
     }
@@ -193,14 +198,18 @@ int build(const option_set &program)
     if (int error = segment().create(facts, plan.options.stats != stats_choice::off))
         return error;
     attach_rows(segment());
+    show_workqueues(&segment());
     if (int error = start_threads(plan, machine)) {
         detach_rows();
+        show_workqueues(nullptr);
         segment().destroy();
         return error;
     }
     for (const worker_cpu &each : plan.cpus)
         worker_of(each.cpu)->active = true;
     publish_lock_events(segment());
+    if (plan.options.watchdog_ms > 0)
+        start_watching(plan.options.watchdog_ms, housekeeping_cpus(machine), segment());
     open_gate(gate.state, gate_state::open);
     return 0;
 }
@@ -216,18 +225,11 @@ int start(const char *options)
     } catch (const std::bad_alloc &) {
         if (segment().created()) {
             detach_rows();
+            show_workqueues(nullptr);
             segment().destroy();
         }
         return -ENOMEM;
     }
-}
-
-template <typename Function>
-void for_each_active(Function function)
-{
-    for (int cpu = 0; cpu < possible_cpus(); ++cpu)
-        if (worker *each = worker_of(cpu); each && each->active)
-            function(*each);
 }
 
 void before_fork()
@@ -236,10 +238,12 @@ void before_fork()
     percpu_before_fork();
     callers_before_fork();
     symbols_before_fork();
+    workqueues_before_fork();
 }
 
 void after_fork_parent()
 {
+    workqueues_after_fork(false);
     symbols_after_fork();
     callers_after_fork_parent();
     percpu_after_fork_parent();
@@ -249,6 +253,9 @@ void after_fork_parent()
 // The child has this thread only: no worker, nothing queued, and its parent's segment is not its own.
 void after_fork_child()
 {
+    workqueues_after_fork(true);
+    forget_watching();
+    waits_after_fork_child();
     symbols_after_fork();
     callers_after_fork_child();
     percpu_after_fork_child();
@@ -266,6 +273,26 @@ void after_fork_child()
     building.unlock();
 }
 
+constinit std::atomic<unsigned long> refused{0};
+
+// Stop: what is armed runs now, like everything else that was accepted. Where no memory is left for the place of an item that was
+// cancelled before, its worker gets to that place, and then needs none.
+void queue_everything_armed()
+{
+    caller *self = this_caller();
+    for_each_active([self](worker &each) {
+        backoff wait;
+        for (;;) {
+            {
+                passage inside(self);
+                if (queue_armed_items(each, nullptr, inside) >= 0)
+                    return;
+            }
+            wait.pause();
+        }
+    });
+}
+
 // Behind strategy.cc's, which has priority 101.
 [[gnu::constructor(102)]] void at_load()
 {
@@ -274,6 +301,11 @@ void after_fork_child()
 }
 
 } // namespace
+
+void note_refusal()
+{
+    refused.fetch_add(1, std::memory_order_relaxed); // relaxed: read when everybody has left
+}
 
 int start_on_first_use()
 {
@@ -312,6 +344,8 @@ int pw_runtime_stop(void)
 {
     if (in_work())
         return -EDEADLK;
+    if (!this_caller())
+        return -ENOMEM;
     no_cancellation whole;
     std::lock_guard turn(lifecycle);
     if (gate.state.load(std::memory_order_relaxed) != gate_state::open) // relaxed: the mutex orders
@@ -320,16 +354,20 @@ int pw_runtime_stop(void)
     // 1. Nothing more is accepted. Flush still waits for what was.
     close_gate_and_wait(gate_state::draining);
     // 2. What was accepted runs to its end; functions may flush meanwhile.
+    queue_everything_armed();
     if (gate.strategy == PW_STRATEGY_LOCK)
         for_each_active([](worker &each) { lane_of(each.cpu)->wait_until_idle(); });
     for_each_active([](worker &each) {
-        queue_barrier behind;
-        behind.queue(each);
+        queue_barrier behind, behind_high;
+        behind.queue(each, item_state::normal, nullptr);
+        behind_high.queue(each, item_state::high, nullptr);
         behind.wait(0);
+        behind_high.wait(0);
     });
     // 3. Nothing is left to flush.
     close_gate_and_wait(gate_state::closed);
     // 4. The threads end, behind the last flush's barrier.
+    stop_watching();
     for_each_active([](worker &each) {
         if (gate.strategy == PW_STRATEGY_LOCK)
             stop_worker(lane_of(each.cpu)->deputy());
@@ -339,7 +377,10 @@ int pw_runtime_stop(void)
     std::lock_guard guard(building);
     for_each_active([](worker &each) { each.active = false; });
     detach_rows();
+    show_workqueues(nullptr);
     segment().destroy();
+    if (unsigned long late = refused.exchange(0, std::memory_order_relaxed)) // relaxed: everybody has left
+        report("pw_runtime_stop: %lu queueings from inside work were refused", late);
     return 0;
 }
 

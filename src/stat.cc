@@ -33,6 +33,7 @@ constexpr size_t most_rows = 65536;
 constexpr size_t last_resort_rows = 16;
 constexpr size_t function_capacity = 512;
 constexpr size_t longest_probe = 16;
+constexpr size_t workqueue_capacity = 64;
 
 constexpr size_t round_up(size_t size, size_t step)
 {
@@ -80,16 +81,12 @@ stat_segment::plan stat_segment::plan_for(size_t cpu_count)
     plan layout;
     layout.ignored = round_up(sizeof(stat::header), line);
     layout.functions = round_up(layout.ignored + sizeof(ignored_options::text), line);
-    layout.cpus = layout.functions + function_capacity * sizeof(stat::function);
+    layout.workqueues = layout.functions + function_capacity * sizeof(stat::function);
+    layout.cpus = round_up(layout.workqueues + workqueue_capacity * sizeof(stat::workqueue), line);
     layout.callers = layout.cpus + cpu_count * sizeof(stat::cpu_block);
     layout.row_stride = round_up(sizeof(stat::caller_row) + cpu_count * sizeof(stat::caller_cell), line);
     layout.row_capacity = std::clamp(address_space / layout.row_stride, least_rows, most_rows);
     return layout;
-}
-
-stat::header &stat_segment::head() const
-{
-    return *reinterpret_cast<stat::header *>(base_);
 }
 
 stat::cpu_block &stat_segment::cpu(size_t index) const
@@ -242,6 +239,10 @@ void stat_segment::publish(const stat_facts &facts)
     head.function_stride = sizeof(stat::function);
     head.function_offset = plan_.functions;
 
+    head.workqueue_capacity = workqueue_capacity;
+    head.workqueue_stride = sizeof(stat::workqueue);
+    head.workqueue_offset = plan_.workqueues;
+
     head.cpu_count = static_cast<uint32_t>(facts.cpus.size());
     head.cpu_stride = sizeof(stat::cpu_block);
     head.cpu_offset = plan_.cpus;
@@ -284,6 +285,20 @@ stat::caller_row *stat_segment::row(size_t slot)
     // release: pairs with the acquire in pw-stat, which then finds the file at least that long.
     head().caller_count.store(rows_given_, std::memory_order_release);
     return reinterpret_cast<stat::caller_row *>(base_ + plan_.callers + given * plan_.row_stride);
+}
+
+void stat_segment::show_workqueue(size_t place, const char *name, bool high)
+{
+    if (place >= workqueue_capacity)
+        return;
+    auto &slot = reinterpret_cast<stat::workqueue *>(base_ + plan_.workqueues)[place];
+    slot.state.store(0, std::memory_order_release); // what follows is not of the one before
+    if (!name[0])
+        return;
+    slot.high = high;
+    memset(slot.name, 0, sizeof slot.name);
+    copy_text(slot.name, sizeof slot.name, name);
+    slot.state.store(1, std::memory_order_release); // pairs with the acquire in pw-stat; publishes the name
 }
 
 void stat_segment::name_function(pw_func_t function)

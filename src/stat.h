@@ -51,13 +51,23 @@ class stat_segment {
     // caller.
     stat::caller_row *row(size_t slot);
 
+    // The rows given out so far, by any thread: their number, and one of them.
+    size_t rows() const { return head().caller_count.load(std::memory_order_acquire); }
+    const stat::caller_row &row_at(size_t index) const
+    {
+        return *reinterpret_cast<const stat::caller_row *>(base_ + plan_.callers + index * plan_.row_stride);
+    }
+
     // Publishes the name of `function` if it is not there yet. Any thread. Takes no lock and allocates
     // nothing; the first time for a function it searches the symbols of that function's module.
     void name_function(pw_func_t function);
 
+    // Shows a workqueue at that place, or none with an empty name. Serialized by the caller.
+    void show_workqueue(size_t place, const char *name, bool high);
+
   private:
     struct plan {
-        size_t ignored, functions, cpus, callers; // offsets
+        size_t ignored, functions, workqueues, cpus, callers; // offsets
         size_t row_stride, row_capacity;
         size_t end() const { return callers + row_capacity * row_stride; }
     };
@@ -68,7 +78,7 @@ class stat_segment {
     int grow(size_t size);
     bool holds_file() const;
     void publish(const stat_facts &facts);
-    stat::header &head() const;
+    stat::header &head() const { return *reinterpret_cast<stat::header *>(base_); }
     void add_function(uint64_t address, size_t place, size_t probes);
 
     char *base_ = nullptr;

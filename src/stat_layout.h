@@ -3,15 +3,16 @@
 // Shared by the writer (stat.cc) and tools/pw-stat. Fields, once released, are only added: readers use the
 // offsets, strides and sizes of the header, not their own sizeof.
 //
-//   header | ignored options | function names | one block per CPU with a worker | one row per calling thread
+//   header | ignored options | function names | workqueues | one block per CPU with a worker | one row per calling thread
 //
 // Every counter but those of locks has one writer: a worker writes its CPU's block, a calling thread writes its row. Plain
 // stores of aligned words, so a reader sees old or new values, never torn ones. What locks cost is rare, and counted by any thread,
 // known to the runtime or not: atomic additions.
 //
-// pending = queued - executed is never negative for a reader that loads every `executed` first (acquire) and
-// every `queued` afterwards, because writers count in this order: `queued` before the item can be taken,
-// `executed` (release) after it ran. An item that was counted as executed was thus counted as queued before.
+// pending = queued - executed - cancelled is not negative for a reader that loads every `executed` and `cancelled` first
+// (acquire) and every `queued` afterwards, because writers count in this order: `queued` before the item can be taken,
+// `executed` (release) after it ran, `cancelled` after it was taken back; but for an item that is taken back by another thread before
+// its own has counted it.
 #pragma once
 
 #include <atomic>
@@ -72,6 +73,10 @@ struct header {
     // Threads that share the last row because there were too many: it is inexact then.
     std::atomic<uint32_t> callers_unseen;
     lock_events elsewhere; // of CPUs that have no block
+
+    uint32_t workqueue_capacity; // those created later than so many are not shown
+    uint32_t workqueue_stride;
+    uint64_t workqueue_offset; // workqueue[workqueue_capacity]
 };
 static_assert(sizeof(header) <= 4096);
 
@@ -84,6 +89,14 @@ struct function {
 };
 static_assert(sizeof(function) == 256);
 inline constexpr uint64_t claimed = 1; // no function's address
+
+// A workqueue other than the system one. Written under the library's mutex.
+struct workqueue {
+    std::atomic<uint32_t> state; // 0: none, 1: exists; stored last (release)
+    uint32_t high;               // PW_WQ_HIGHPRI
+    char name[56];               // zero-terminated
+};
+static_assert(sizeof(workqueue) == 64);
 
 // Written by one worker only, but for the second line.
 struct alignas(128) cpu_block {
@@ -104,8 +117,10 @@ static_assert(sizeof(cpu_block) == 256);
 struct caller_cell {
     counter queued;   // calls that returned 1
     counter executed; // lock strategy: functions that this thread ran for that CPU
+    counter cancelled; // of those queued, by whomever: taken back before they started
+    uint64_t reserved;
 };
-static_assert(sizeof(caller_cell) == 16);
+static_assert(sizeof(caller_cell) == 32);
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic" // a flexible array member: an extension that both compilers know
@@ -114,7 +129,8 @@ static_assert(sizeof(caller_cell) == 16);
 struct caller_row {
     counter running;     // lock strategy: address of the function that this thread runs now, 0 if none
     counter running_cpu; // for this CPU
-    uint64_t reserved[2];
+    counter started;     // lock strategy: functions that this thread began to run
+    uint64_t reserved;
     caller_cell cells[]; // one per cpu_block, same order
 };
 static_assert(sizeof(caller_row) == 32);

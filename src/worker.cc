@@ -1,102 +1,282 @@
 // SPDX-License-Identifier: MIT
 #include "worker.h"
 
+#include "lane.h"
 #include "report.h"
 #include "run_function.h"
+#include "stand_in.h"
+#include "timer.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
 namespace pw::detail {
 namespace {
 
-long now_ns()
+constexpr uint64_t first_wake_cost_ns = 50'000, least_wake_cost_ns = 5'000, most_wake_cost_ns = 200'000;
+
+// Items between two looks at the clock, where a timer is armed.
+constexpr unsigned items_a_look = 16;
+
+// Items in a batch, as worker::flow has it, from which on there is a rest behind it; and how long that is.
+constexpr unsigned least_flow = 3 * 16;
+constexpr int rest_pauses = 12;
+
+// Takes what has arrived. Its first producer may have been preempted between its two steps, by us if we share its CPU.
+bool take(batch_queue &from)
 {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+    backoff wait;
+    batch_queue::taken taken;
+    while ((taken = from.take()) == batch_queue::taken::blocked)
+        wait.pause();
+    return taken == batch_queue::taken::batch;
 }
 
-// The next item of the batch. Its producer may have been preempted between its two steps, by us if we share its CPU.
-pw_struct *next_item(worker &self)
+// The next item of what was taken; null at its end.
+pw_struct *next_item(batch_queue &from)
 {
     backoff wait;
     for (;;) {
         bool blocked;
-        pw_struct *item = self.queue.next(blocked);
+        pw_struct *item = from.next(blocked);
         if (!blocked)
             return item;
         wait.pause();
     }
 }
 
-// Runs everything that was queued when it was called. False if nothing was.
+// Calls of pw_on_each_cpu(), also between two items and inside a function that waits for its own. False: this thread is an orphan.
+bool make_calls(worker &self)
+{
+    uint32_t generation = gate.generation;
+    while (self.calls.some_left() || take(self.calls))
+        while (pw_struct *call = next_item(self.calls)) {
+            call->func(call);
+            if (generation != gate.generation)
+                return false;
+        }
+    return true;
+}
+
+bool something_arrived(worker &self)
+{
+    return !self.queue.nothing_arrived() || !self.high.nothing_arrived() || !self.calls.nothing_arrived();
+}
+
+bool timer_is_due(const worker &self)
+{
+    uint64_t earliest = self.timers.earliest();
+    return pw_unlikely(earliest != timer_queue::never) && now_ns() >= earliest;
+}
+
+// A deputy does not queue what is due, it runs it: outside of all this.
+void look_at_timers(worker &self)
+{
+    if (timer_is_due(self) && !self.through)
+        queue_due_items(self);
+}
+
+void leave(pw_struct *)
+{
+    this_thread.worker_here->leaving = true;
+}
+
+// Behind a batch, before the next one is taken. Where many items come one after the other, their producers and we would pull the queue's line
+// to and fro for each: so let some more of them come. A call that somebody waits for comes alone, and is not kept waiting.
+void rest(worker &self)
+{
+    self.flow += self.batch - self.flow / 16;
+    self.batch = 0;
+    if (self.flow >= least_flow)
+        for (int i = 0; i < rest_pauses; ++i)
+            cpu_relax();
+}
+
+// The next node to serve; null if there is nothing. `orphan` is set where this thread is one.
+pw_struct *pick(worker &self, bool &orphan)
+{
+    for (;;) {
+        // Relaxed: the exchange behind it acquires what came with it.
+        if (pw_unlikely(self.attention.load(std::memory_order_relaxed)) &&
+            self.attention.exchange(0, std::memory_order_acquire)) { // pairs with the release in enqueue_first()
+            // The last item has ended, and is not what the calls run in.
+            self.running.begin();
+            self.wq_now = &no_workqueue;
+            orphan = !make_calls(self);
+            if (orphan)
+                return nullptr;
+            self.high_first = true;
+        }
+        if (pw_unlikely(self.high_first)) {
+            bool others = self.burst >= PW_WQ_HIGHPRI_BURST && (self.queue.some_left() || take(self.queue));
+            if (!others) {
+                if (self.high.some_left() || take(self.high)) {
+                    self.from_high = true;
+                    ++self.burst;
+                    return next_item(self.high);
+                }
+                self.high_first = false;
+                self.burst = 0;
+            }
+        }
+        self.from_high = false;
+        if (self.queue.some_left()) {
+            ++self.batch;
+            return next_item(self.queue);
+        }
+        look_at_timers(self);
+        if (self.batch > 0)
+            rest(self);
+        if (take(self.queue)) {
+            count(self.block->batches);
+            ++self.batch;
+            return next_item(self.queue);
+        }
+        // A producer may not yet have called for our attention; and a function may have taken what has arrived, to look through it.
+        if (self.high.nothing_arrived() && !self.high.some_left() && self.calls.nothing_arrived())
+            return nullptr;
+        self.attention.store(1, std::memory_order_relaxed); // relaxed: our own
+    }
+}
+
+// Whether the item of this node is to run now. `node` becomes that item.
+bool begin_item(worker &self, pw_struct *&node)
+{
+    if (pw_likely(node->func)) {
+        return pw_likely(item_state::is_here(self.running.start(node, std::atomic_ref(node->state))));
+    }
+    stand_in *place = stand_in::of(node);
+    node = place->item;
+    bool runs = self.running.start_at(node, std::atomic_ref(node->state), std::atomic_ref(node->ticket), place->mark(),
+                                      [](uint64_t state) { wait_until_claimant_left(state); });
+    stand_ins.put(place);
+    return runs;
+}
+
+// Runs everything that is queued. False if nothing was.
 bool serve(worker &self, uint32_t generation)
 {
-    backoff wait;
-    batch_queue::taken taken;
-    while ((taken = self.queue.take()) == batch_queue::taken::blocked)
-        wait.pause();
-    if (taken == batch_queue::taken::nothing)
-        return false;
-    count(self.block->batches);
+    self.running.begin();
     pw_func_t last = nullptr;
-    while (pw_struct *item = next_item(self)) {
-        // Before the item may be queued again: all that is needed of it.
+    bool some = false, orphan = false;
+    while (pw_struct *item = pick(self, orphan)) {
+        some = true;
+        PW_INJECT();
+        // Before the item may be queued again: all that is needed of it. Relaxed: a claimant of the item's next place may be
+        // writing it, and then we do not run it here.
+        pw_workqueue *wq = std::atomic_ref(item->wq).load(std::memory_order_relaxed);
         pw_func_t function = item->func;
+        bool stood_in = !function;
+        if (!begin_item(self, item))
+            continue;
         PW_INJECT();
-        uint64_t before = self.running.start(item, std::atomic_ref(item->state));
-        PW_INJECT();
-        bool counted = (before & item_state::internal) == 0;
+        if (pw_unlikely(stood_in)) {
+            wq = std::atomic_ref(item->wq).load(std::memory_order_relaxed);
+            function = item->func;
+        }
+        bool counted = function != leave && function != queue_barrier::reached;
         if (counted) {
+            if (!self.from_high)
+                self.burst = 0;
             if (function != last)
                 self.segment->name_function(last = function);
             // Relaxed: a statistic.
             self.block->running.store(reinterpret_cast<uintptr_t>(function), std::memory_order_relaxed);
         }
-        run_function(function, item);
+        self.wq_now = wq;
+        run_function(function, item, wq);
         // The item is not ours any more. In a fork's child nothing is: this thread is an orphan there, and `self` may
         // have a thread of its own again.
         if (generation != gate.generation)
             return true;
         if (counted)
             count(self.block->executed);
+        // What is due on a deputy runs between two of its items.
+        if (pw_unlikely(self.through != nullptr) && timer_is_due(self))
+            break;
+        if (pw_unlikely(self.timers.earliest() != timer_queue::never) && ++self.until_clock >= items_a_look) {
+            self.until_clock = 0;
+            look_at_timers(self);
+        }
     }
+    if (orphan)
+        return true;
+    self.wq_now = &no_workqueue;
     self.running.finish();
+    if (some)
+        self.ends.store(self.ends.load(std::memory_order_relaxed) + 1, std::memory_order_release); // relaxed: our own
     self.block->running.store(0, std::memory_order_relaxed);
-    return true;
+    return some;
 }
 
-// Waits for the first item of a new batch: awake for as long as idle_spin_us says, then asleep, without a timer.
+// How long spinning costs no more than sleeping would: then no choice costs more than twice the better one, whatever comes (A. R.
+// Karlin et al., "Competitive randomized algorithms for nonuniform problems", 1990).
+uint64_t idle_spin_ns(const worker &self)
+{
+    if (self.options.idle_spin_ns != idle_spin_measured)
+        return static_cast<uint64_t>(self.options.idle_spin_ns);
+    return self.wake_cost_ns;
+}
+
+// What a wake-up has cost. Quick to fall and slow to rise: whatever else wanted our CPU has made some of them seem slow.
+void learn_wake_cost(worker &self)
+{
+    uint64_t decided = self.woken_at.exchange(0, std::memory_order_relaxed); // relaxed: a hint
+    if (decided == 0)
+        return;
+    uint64_t now = now_ns(), cost = now > decided ? now - decided : 0;
+    cost = std::clamp(cost, least_wake_cost_ns, most_wake_cost_ns);
+    self.wake_cost_ns = cost < self.wake_cost_ns ? cost : self.wake_cost_ns + (cost - self.wake_cost_ns) / 16;
+}
+
+// Waits for the first item of a new batch: awake for as long as idle_spin_us says, then asleep, until a timer is due if one is armed.
 void wait_for_work(worker &self)
 {
-    if (self.options.idle_spin_ns > 0) {
-        long deadline = now_ns() + self.options.idle_spin_ns;
+    if (uint64_t spin = idle_spin_ns(self); spin > 0) {
+        uint64_t deadline = now_ns() + spin, now;
         do {
             for (int i = 0; i < 32; ++i) {
-                if (!self.queue.empty())
+                if (something_arrived(self))
                     return;
                 cpu_relax();
             }
-        } while (now_ns() < deadline);
+            now = now_ns();
+            if (now >= self.timers.earliest())
+                return;
+        } while (now < deadline);
     }
+    self.woken_at.store(0, std::memory_order_relaxed); // relaxed: a hint
     PW_INJECT();
     self.queue.idle.declare();
     PW_INJECT();
-    if (!self.queue.empty()) {
+    uint64_t earliest = self.timers.earliest();
+    if (something_arrived(self) || (earliest != timer_queue::never && now_ns() >= earliest)) {
         self.queue.idle.retract();
         return;
     }
     self.block->sleeping.store(1, std::memory_order_relaxed);
-    while (self.queue.idle.declared())
-        futex_wait(self.queue.idle.address(), idle_word<native_atomics>::idle);
+    bool due = false;
+    while (!due && self.queue.idle.declared()) {
+        if (earliest == timer_queue::never) {
+            futex_wait(self.queue.idle.address(), idle_word<native_atomics>::idle);
+        } else {
+            futex_wait_until(self.queue.idle.address(), idle_word<native_atomics>::idle, earliest);
+            due = now_ns() >= earliest;
+        }
+    }
     self.block->sleeping.store(0, std::memory_order_relaxed);
+    if (due)
+        self.queue.idle.retract();
+    else
+        learn_wake_cost(self);
     count(self.block->wakeups);
 }
 
@@ -113,15 +293,21 @@ void *worker_main(void *argument)
     uint32_t generation = self.generation;
     // Relaxed and late on purpose: a statistic.
     pw_detail_thread.tid = static_cast<uint32_t>(gettid());
-    self.block->worker_tid = pw_detail_thread.tid;
+    std::atomic_ref(self.block->worker_tid).store(pw_detail_thread.tid, std::memory_order_relaxed);
     this_thread.worker_here = &self;
     adopt_caller(self.place);
+    self.wake_cost_ns = first_wake_cost_ns;
+    prctl(PR_SET_TIMERSLACK, 1UL); // the kernel's default would make delayed items 50 us late
+    self.context.store(&this_thread, std::memory_order_release); // pairs with the acquire in begin_waits()
     if (self.options.sched == sched_class::nice && setpriority(PRIO_PROCESS, 0, self.options.sched_value) != 0) {
         static constinit std::atomic_flag warned;
         warn_once(warned, "nice", self.options.sched_value, "CAP_SYS_NICE or RLIMIT_NICE", errno);
     }
+    // What runs here falls due here, for a deputy on behalf of its lane.
     do {
-        if (!serve(self, generation))
+        if (self.through && timer_is_due(self))
+            run_due_items(self);
+        if (generation == gate.generation && !serve(self, generation) && !self.leaving)
             wait_for_work(self);
     } while (generation == gate.generation && !self.leaving);
     // In a fork's child that returned from the function which forked: glibc ends a process with its last thread, but workers that
@@ -149,11 +335,6 @@ class block_signals {
   private:
     sigset_t saved_;
 };
-
-void leave(pw_struct *)
-{
-    this_thread.worker_here->leaving = true;
-}
 
 } // namespace
 
@@ -205,9 +386,64 @@ void stop_worker(worker &self)
 {
     pw_struct exit_item = {};
     exit_item.func = leave;
-    exit_item.state = item_state::pending | item_state::internal;
+    exit_item.state = item_state::pending | item_state::linked | item_state::internal;
     enqueue(self, exit_item);
     pthread_join(self.thread, nullptr);
+}
+
+void wake_slow(worker &self)
+{
+    self.woken_at.store(now_ns(), std::memory_order_relaxed); // relaxed: a hint
+    futex_wake(self.queue.idle.address(), 1);
+}
+
+void serve_calls_until(worker &self, bool (*over)(void *), void *argument)
+{
+    int spins = flush_spins();
+    while (!over(argument)) {
+        if (self.calls.some_left() || !self.calls.nothing_arrived()) {
+            if (!make_calls(self))
+                return;
+        } else if (spins > 0) {
+            --spins;
+            cpu_relax();
+        } else {
+            self.queue.idle.declare();
+            while (self.queue.idle.declared() && self.calls.nothing_arrived() && !over(argument))
+                futex_wait(self.queue.idle.address(), idle_word<native_atomics>::idle);
+            self.queue.idle.retract();
+        }
+    }
+}
+
+void drop_cancelled(worker &self, pw_struct &item)
+{
+    bool high = std::atomic_ref(item.state).load(std::memory_order_relaxed) & item_state::high; // relaxed: set for life
+    (high ? self.high : self.queue)
+        .remove_if([&](pw_struct &node) { return &node == &item || (!node.func && stand_in::of(&node)->item == &item); },
+                   [](pw_struct &node) {
+                       if (node.func)
+                           std::atomic_ref(node.state).fetch_and(~item_state::linked, std::memory_order_acq_rel);
+                       else
+                           stand_ins.put(stand_in::of(&node));
+                   });
+}
+
+bool holds_items_of(worker &self, const pw_workqueue *wq)
+{
+    bool found = false;
+    for (batch_queue *each : {&self.queue, &self.high})
+        each->remove_if(
+            [&](pw_struct &node) {
+                const pw_struct &item = node.func ? node : *stand_in::of(&node)->item;
+                // Cautious: also for an old place of an item that is pending at another one.
+                found |= item.func != queue_barrier::reached && item.func != leave &&
+                         item_state::is_queued(std::atomic_ref(const_cast<uint64_t &>(item.state)).load(std::memory_order_acquire)) &&
+                         std::atomic_ref(const_cast<pw_workqueue *&>(item.wq)).load(std::memory_order_relaxed) == wq;
+                return false;
+            },
+            [](pw_struct &) {});
+    return found;
 }
 
 int flush_spins()
@@ -215,16 +451,20 @@ int flush_spins()
     return possible_cpus() > 1 ? 100 : 0;
 }
 
-void queue_barrier::queue(worker &behind)
+void queue_barrier::queue(worker &behind, uint64_t kind, wait_edge *edge)
 {
     item_.func = reached;
-    item_.state = item_state::pending | item_state::internal;
-    enqueue(behind, item_);
+    item_.state = item_state::pending | item_state::linked | item_state::internal;
+    edge_ = edge;
+    enqueue(behind, item_, kind);
 }
 
 void queue_barrier::reached(pw_struct *item)
 {
-    reinterpret_cast<queue_barrier *>(item)->done_.complete();
+    auto *self = reinterpret_cast<queue_barrier *>(item);
+    if (self->edge_)
+        end_wait(*self->edge_);
+    self->done_.complete();
 }
 
 } // namespace pw::detail

@@ -39,6 +39,17 @@ class stderr_capture {
         return all;
     }
 
+    // Everything so far; the capture goes on.
+    std::string so_far() const
+    {
+        fflush(stderr);
+        std::string all;
+        char part[4096];
+        for (ssize_t got; (got = pread(fileno(file_), part, sizeof part, static_cast<off_t>(all.size()))) > 0;)
+            all.append(part, static_cast<size_t>(got));
+        return all;
+    }
+
   private:
     void restore()
     {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A program for test_pw_stat.sh to look into. Usage: stat_target ITEMS [block|locks]
+// A program for test_pw_stat.sh to look into. Usage: stat_target ITEMS [block|locks|workqueues]
 //
 // Queues ITEMS items to every CPU, waits until they have run, prints "ready STRATEGY SOURCE CPU...", and
 // stays until its standard input ends. With "block", an item that runs until then is queued to the first CPU
 // before "ready", and three more behind it. With "locks", threads that the runtime does not know take locks
 // of the last CPU before "ready": from the first CPU, seven times freely and once after a wait for a thread
-// of the last CPU.
+// of the last CPU. With "workqueues", one that is named flusher and one that is named urgent, of high
+// priority, exist, another did, and one item, which runs until standard input ends, was queued to the first
+// CPU twice and taken back once before "ready".
 #include <pwlocks/pwlocks.h>
 
 #include <atomic>
@@ -66,9 +68,9 @@ void use_locks()
     pw_free_percpu(lock);
 }
 
-void queue_or_exit(pw_struct &work)
+void queue_or_exit(pw_struct &work, pw_workqueue *wq = nullptr)
 {
-    if (int result = pw_queue_on(pw_get_cpu(&work), nullptr, &work); result != 1) {
+    if (int result = pw_queue_on(pw_get_cpu(&work), wq, &work); result != 1) {
         fprintf(stderr, "stat_target: pw_queue_on: %d\n", result);
         exit(1);
     }
@@ -87,12 +89,13 @@ void wait_for_release(pw_struct *)
 int main(int argc, char **argv)
 {
     const char *what = argc == 3 ? argv[2] : "";
-    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(what, "block") != 0 && strcmp(what, "locks") != 0)) {
-        fprintf(stderr, "usage: stat_target ITEMS [block|locks]\n");
+    bool block = strcmp(what, "block") == 0, locks = strcmp(what, "locks") == 0,
+         workqueues = strcmp(what, "workqueues") == 0;
+    if (argc < 2 || argc > 3 || (argc == 3 && !block && !locks && !workqueues)) {
+        fprintf(stderr, "usage: stat_target ITEMS [block|locks|workqueues]\n");
         return 2;
     }
     auto items = static_cast<size_t>(atol(argv[1]));
-    bool block = strcmp(what, "block") == 0;
 
     std::vector<pw_struct> works;
     works.reserve(items * static_cast<size_t>(pw_nr_cpus()));
@@ -107,21 +110,37 @@ int main(int argc, char **argv)
         if (pw_flush(&work) != 0)
             return 1;
 
+    pw_workqueue *flusher = nullptr, *urgent = nullptr;
+    if (workqueues) {
+        pw_workqueue *gone = pw_workqueue_create("gone", 0);
+        flusher = pw_workqueue_create("flusher", 0);
+        urgent = pw_workqueue_create("urgent", PW_WQ_HIGHPRI);
+        if (!gone || !flusher || !urgent || pw_workqueue_destroy(gone) != 0)
+            return 1;
+    }
+
     pw_struct blocking, behind[3];
     std::thread blocked;
-    if (block) {
-        int first = pw_next_cpu(-1);
+    int first = pw_next_cpu(-1);
+    if (block || workqueues) {
         INIT_PW(&blocking, wait_for_release, first);
         // Under the lock strategy the caller itself runs it.
-        blocked = std::thread([&] { queue_or_exit(blocking); });
+        blocked = std::thread([&] { queue_or_exit(blocking, flusher); });
         entered.wait(false);
+    }
+    if (workqueues) {
+        queue_or_exit(blocking, flusher);
+        if (pw_cancel(&blocking) != 1)
+            return 1;
+    }
+    if (block) {
         for (pw_struct &each : behind) {
             INIT_PW(&each, do_nothing, first);
             queue_or_exit(each);
         }
     }
 
-    if (strcmp(what, "locks") == 0)
+    if (locks)
         use_locks();
 
     printf("ready %s %s", pw_strategy() == PW_STRATEGY_LOCK ? "lock" : "queue", pw_strategy_source());
@@ -136,5 +155,7 @@ int main(int argc, char **argv)
     released.notify_all();
     if (blocked.joinable())
         blocked.join();
+    if (pw_workqueue_destroy(flusher) != 0 || pw_workqueue_destroy(urgent) != 0)
+        return 1;
     return pw_runtime_stop() == 0 ? 0 : 1;
 }

@@ -37,13 +37,20 @@ class door {
 class task : public pw_struct {
   public:
     explicit task(int on, std::function<void()> body = [] {}) : body_(std::move(body)) { INIT_PW(this, run, on); }
-    ~task() { pw_flush(this); }
+    // A list may still hold what was taken back by pw_cancel().
+    ~task()
+    {
+        pw_flush(this);
+        pw_cancel_sync(this);
+    }
     task(const task &) = delete;
     task &operator=(const task &) = delete;
 
     int queue() { return pw_queue_on(pw_get_cpu(this), nullptr, this); }
     int queue_to_worker() { return pw_queue_work_on(pw_get_cpu(this), nullptr, this); }
     int flush() { return pw_flush(this); }
+    int cancel() { return pw_cancel(this); }
+    int cancel_sync() { return pw_cancel_sync(this); }
 
   private:
     static void run(pw_struct *work) { static_cast<task *>(work)->body_(); }

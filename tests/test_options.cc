@@ -66,6 +66,7 @@ void require_refused(const std::string &text, const std::string &line)
     CHECK(result.options.idle_spin_us == -1);
     CHECK(result.options.sched == sched_class::unset);
     CHECK(result.options.stats == stats_choice::unset);
+    CHECK(result.options.watchdog_ms == -1);
 }
 
 size_t lines_in(const std::string &text)
@@ -196,7 +197,7 @@ TEST_CASE("PWLOCKS has seven spellings and no others")
 
 TEST_CASE("every key takes its values, up to the bounds")
 {
-    parsed all("pwlocks=1 cpus=0-3,8\tidle_spin_us=50 \n sched=fifo:10 stats=off");
+    parsed all("pwlocks=1 cpus=0-3,8\tidle_spin_us=50 \n sched=fifo:10 stats=off watchdog_ms=250");
     CHECK(all.messages.empty());
     CHECK(all.problems == 0);
     CHECK(all.ignored.count == 0);
@@ -207,6 +208,7 @@ TEST_CASE("every key takes its values, up to the bounds")
     CHECK(all.options.sched == sched_class::fifo);
     CHECK(all.options.sched_value == 10);
     CHECK(all.options.stats == stats_choice::off);
+    CHECK(all.options.watchdog_ms == 250);
 
     CHECK(parsed("cpus=allowed").options.cpus == cpus_choice::allowed);
     CHECK(parsed("cpus=housekeeping").options.cpus == cpus_choice::housekeeping);
@@ -216,6 +218,8 @@ TEST_CASE("every key takes its values, up to the bounds")
     CHECK(parsed("idle_spin_us=1000000").options.idle_spin_us == 1000000);
     CHECK(parsed("sched=other").options.sched == sched_class::other);
     CHECK(parsed("stats=on").options.stats == stats_choice::on);
+    for (int ms : {0, 1, 3600000})
+        CHECK(parsed("watchdog_ms=" + std::to_string(ms)).options.watchdog_ms == ms);
     for (int nice : {-20, -1, 0, 19}) {
         parsed result("sched=nice:" + std::to_string(nice));
         CHECK(result.options.sched == sched_class::nice);
@@ -239,7 +243,8 @@ TEST_CASE("a malformed value is reported in one exact line and changes nothing")
         {"sched",
          {"rr:5", "fifo", "fifo:", "fifo:0", "fifo:100", "fifo:-1", "fifo:+1", "nice", "nice:", "nice:-21",
           "nice:20", "nice:x", "other:1", "OTHER", "fifo:5x", "fifo:99999999999"}},
-        {"stats", {"1", "yes", "ON", "on,off", "offf"}}};
+        {"stats", {"1", "yes", "ON", "on,off", "offf"}},
+        {"watchdog_ms", {"-1", "3600001", "1.5", "off", "10ms", "0x10", "+1", "99999999999"}}};
     for (const auto &[key, values] : refused)
         for (const std::string &value : values)
             require_refused(key + "=" + value, key + ": invalid value \"" + value + "\", ignored");
@@ -247,7 +252,7 @@ TEST_CASE("a malformed value is reported in one exact line and changes nothing")
           "pwlocks: PWLOCKS_OPTIONS: pwlocks: invalid value \"2x\", ignored\n");
 }
 
-TEST_CASE("unknown keys, keys without a value and keys of later versions are reported")
+TEST_CASE("unknown keys and keys without a value are reported")
 {
     require_refused("foo=1", "unknown key \"foo\", ignored");
     require_refused("PWLOCKS=1", "unknown key \"PWLOCKS\", ignored");
@@ -257,7 +262,6 @@ TEST_CASE("unknown keys, keys without a value and keys of later versions are rep
     require_refused("pwlocks", "\"pwlocks\" has no value, ignored");
     require_refused("pwlocks=", "\"pwlocks\" has no value, ignored");
     require_refused("=", "\"\" has no value, ignored");
-    require_refused("watchdog_ms=100", "\"watchdog_ms\" is not supported by this version, ignored");
 
     // In one line of text blanks separate pairs, so none may stand around the equals sign.
     parsed apart("stats = on");
@@ -371,8 +375,8 @@ TEST_CASE("only so many ignored options are kept, but all are counted")
 
 TEST_CASE("filling takes only what is unset")
 {
-    option_set strong = parsed("cpus=1 sched=nice:5 idle_spin_us=0").options;
-    option_set weak = parsed("pwlocks=auto cpus=2 sched=fifo:9 idle_spin_us=3 stats=off").options;
+    option_set strong = parsed("cpus=1 sched=nice:5 idle_spin_us=0 watchdog_ms=0").options;
+    option_set weak = parsed("pwlocks=auto cpus=2 sched=fifo:9 idle_spin_us=3 stats=off watchdog_ms=40").options;
     strong.fill_from(weak);
     CHECK(strong.strategy == strategy_choice::automatic);
     CHECK(listed(strong.cpu_list) == "1");
@@ -380,6 +384,7 @@ TEST_CASE("filling takes only what is unset")
     CHECK(strong.sched_value == 5);
     CHECK(strong.idle_spin_us == 0);
     CHECK(strong.stats == stats_choice::off);
+    CHECK(strong.watchdog_ms == 0); // off is a choice too
 
     option_set empty;
     empty.fill_from(weak);
@@ -388,6 +393,7 @@ TEST_CASE("filling takes only what is unset")
     CHECK(empty.sched == sched_class::fifo);
     CHECK(empty.sched_value == 9);
     CHECK(empty.idle_spin_us == 3);
+    CHECK(empty.watchdog_ms == 40);
 
     // A list stays with its own choice.
     option_set named = parsed("cpus=allowed").options;
@@ -458,7 +464,8 @@ TEST_CASE("10,000 random texts give a line for each problem, values within bound
             int found = parse_options(text, "FUZZ", round % 2 != 0, options, &ignored);
             problems += found;
             bool sound = ignored.count == found && options.idle_spin_us >= -1 &&
-                         options.idle_spin_us <= 1000000 &&
+                         options.idle_spin_us <= 1000000 && options.watchdog_ms >= -1 &&
+                         options.watchdog_ms <= 3600000 &&
                          (options.cpus == cpus_choice::list) == !options.cpu_list.empty();
             if (options.sched == sched_class::nice)
                 sound = sound && options.sched_value >= -20 && options.sched_value <= 19;

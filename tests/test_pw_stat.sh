@@ -43,7 +43,7 @@ look_fails() {
     [[ $status -ne 1 || $(wc -l <"$err") -eq 1 ]] || fail "pw-stat $*: more than one line"
 }
 
-# start VARIABLE=VALUE... -- [block|locks]: starts the target; sets pid, strategy, source, cpus
+# start VARIABLE=VALUE... -- [block|locks|workqueues]: starts the target; sets pid, strategy, source, cpus
 start() {
     local settings=()
     while [[ $1 != -- ]]; do
@@ -71,16 +71,18 @@ finish() {
     [[ $status -eq 0 ]] || fail "stat_target ended with status $status: $(cat "$scratch/helper")"
 }
 
-# column CPU NUMBER: from the last output's row of that CPU
+# column CPU HEADING: from the last output's row of that CPU
 column() {
-    awk -v cpu="$1" -v number="$2" '
+    awk -v cpu="$1" -v heading="$2" '
+        !NF { table = 0 }
         table && $1 == cpu { print $number }
-        $1 == "CPU" && $2 == "NODE" { table = 1 }' "$out"
+        $1 == "CPU" && $2 == "NODE" { table = 1; for (i = 1; i <= NF; i++) if ($i == heading) number = i }' "$out"
 }
 
 # state CPU: what stands in the last column
 state() {
     awk -v cpu="$1" '
+        !NF { table = 0 }
         table && $1 == cpu { print substr($0, start) }
         $1 == "CPU" && $2 == "NODE" { table = 1; start = index($0, "STATE") }' "$out"
 }
@@ -99,8 +101,8 @@ settles() {
 all_done() {
     local cpu
     for cpu in $cpus; do
-        [[ $(column "$cpu" 4) == "$items" && $(column "$cpu" 5) == "$items" && $(column "$cpu" 6) == 0 &&
-            $(state "$cpu") == idle ]] || return 1
+        [[ $(column "$cpu" QUEUED) == "$items" && $(column "$cpu" EXECUTED) == "$items" &&
+            $(column "$cpu" CANCELLED) == 0 && $(column "$cpu" PENDING) == 0 && $(state "$cpu") == idle ]] || return 1
     done
 }
 
@@ -110,8 +112,20 @@ is_blocked() {
         executed=$((items + 3))
         run='idle; callers run wait_for_release'
     fi
-    [[ $(column "$first" 4) == "$queued" && $(column "$first" 5) == "$executed" &&
-        $(column "$first" 6) == $((queued - executed)) && $(state "$first") == "$run" ]]
+    [[ $(column "$first" QUEUED) == "$queued" && $(column "$first" EXECUTED) == "$executed" &&
+        $(column "$first" PENDING) == $((queued - executed)) && $(state "$first") == "$run" ]]
+}
+
+# One item runs, and its other queueing was taken back: it is neither pending nor executed.
+is_cancelled() {
+    local first=${cpus%% *}
+    [[ $(column "$first" QUEUED) == $((items + 2)) && $(column "$first" EXECUTED) == "$items" &&
+        $(column "$first" CANCELLED) == 1 && $(column "$first" PENDING) == 1 ]]
+}
+
+# What stands behind the line with the headings WORKQUEUE and PRIORITY.
+workqueues() {
+    awk 'table { print $1, $2, NF } $1 == "WORKQUEUE" && $2 == "PRIORITY" { table = 1 }' "$out"
 }
 
 # grep FIXED_TEXT in the last output
@@ -131,10 +145,11 @@ for setting in PWLOCKS=0 PWLOCKS=1; do
     grep -q '^ignored' "$out" && fail "options ignored that nobody gave"
     if [[ $strategy == queue ]]; then
         for cpu in $cpus; do
-            batches=$(column "$cpu" 7)
+            batches=$(column "$cpu" BATCHES)
             [[ $batches -ge 1 && $batches -le $items ]] || fail "CPU $cpu: $batches batches"
         done
     fi
+    grep -q WORKQUEUE "$out" && fail "workqueues that nobody created"
     look 0
     grep -qE "^ *$pid +$(basename "$target" | cut -c 1-15) +$strategy +$source " "$out" || fail "not in the list"
     finish
@@ -150,11 +165,19 @@ lock_counts() {
     local last=${cpus##* } remote=0
     # Seven and one, all of them remote where sequences are used and there is another CPU.
     if [[ $strategy == queue && $cpus == *' '* ]] && grep -qE '^lock method +rseq$' "$out"; then remote=8; fi
-    [[ $(column "$last" 9) == "$remote" && $(column "$last" 10) == 1 ]]
+    [[ $(column "$last" REMOTE) == "$remote" && $(column "$last" CONTENDED) == 1 ]]
 }
 for setting in PWLOCKS=0 PWLOCKS=1; do
     start "$setting" -- locks
     settles lock_counts
+    finish
+done
+
+# Workqueues that exist are listed, and cancelled items counted.
+for setting in PWLOCKS=0 PWLOCKS=1; do
+    start "$setting" -- workqueues
+    settles is_cancelled
+    [[ $(workqueues | sort) == $'flusher normal 2\nurgent high 2' ]] || fail "workqueues"
     finish
 done
 
@@ -190,7 +213,9 @@ look_fails 2 'pw-stat: The following argument was not expected: --wrong' --wrong
 look 0 --version
 grep -qE '^pw-stat [0-9]+\.[0-9]+' "$out" || fail "no version"
 look 0 --help
-grep -q PENDING "$out" || fail "no explanation of the columns"
+for heading in CANCELLED PENDING PRIORITY; do
+    grep -q "^  $heading " "$out" || fail "no explanation of the column $heading"
+done
 
 # A reader that went away, or was never there, is no error; a full disk is.
 "$pw_stat" --help 2>"$err" | true

@@ -352,7 +352,7 @@ TEST_CASE("child: malformed options", "[.child]")
         {"nonsense", "\"nonsense\" has no value, ignored"},
         {"nonsense=1", "unknown key \"nonsense\", ignored"},
         {"=", "\"\" has no value, ignored"},
-        {"watchdog_ms=5", "\"watchdog_ms\" is not supported by this version, ignored"},
+        {"watchdog_ms=-1", "watchdog_ms: invalid value \"-1\", ignored"},
         {"stats=on stats=on", "\"stats\" is given twice, the second is ignored"},
         {"stats=\x1b[31m", "stats: invalid value \"?[31m\", ignored"},
     };

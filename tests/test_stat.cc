@@ -119,17 +119,47 @@ TEST_CASE("counts of all rows and the worker add up, CPU by CPU")
     writer.row(7)->cells[1].queued = 5;
     writer.row(7)->cells[1].executed = 3;
     writer.row(7)->cells[2].executed = 4;
+    writer.row(9)->cells[1].cancelled = 2; // whoever queued them
+    writer.row(7)->cells[1].cancelled = 1;
     writer.cpu(1).executed = 2;
     writer.cpu(1).batches = 6;
     writer.cpu(1).wakeups = 8;
     writer.cpu(2).sleeping = 1;
     CHECK(reader.read_cpus()[1].queued == 0);
     auto cpus = segment(only_descriptor()).read_cpus();
-    CHECK((cpus[0].queued == 0 && cpus[0].executed == 0 && cpus[0].pending == 0));
-    CHECK((cpus[1].queued == 15 && cpus[1].executed == 5 && cpus[1].pending == 10));
+    CHECK((cpus[0].queued == 0 && cpus[0].executed == 0 && cpus[0].cancelled == 0 && cpus[0].pending == 0));
+    CHECK((cpus[1].queued == 15 && cpus[1].executed == 5 && cpus[1].cancelled == 3 && cpus[1].pending == 7));
     CHECK((cpus[1].batches == 6 && cpus[1].wakeups == 8 && !cpus[1].sleeping));
     // More executed than queued, as only an inexact row gives: nothing is pending.
     CHECK((cpus[2].queued == 0 && cpus[2].executed == 4 && cpus[2].pending == 0 && cpus[2].sleeping));
+}
+
+TEST_CASE("workqueues are shown where they are put, until they are taken away")
+{
+    bool visible = GENERATE(true, false);
+    stat_segment writer;
+    REQUIRE(writer.create(sample_facts(), visible) == 0);
+    const std::string longest(PW_WQ_NAME_MAX, 'x');
+    writer.show_workqueue(5, "flusher", false);
+    writer.show_workqueue(0, longest.c_str(), true);
+    writer.show_workqueue(63, "last", false);
+    writer.show_workqueue(64, "one too many", false);
+    writer.show_workqueue(7, "", true);
+    if (!visible)
+        return;
+    segment reader(only_descriptor());
+    auto seen = reader.read_workqueues();
+    REQUIRE(seen.size() == 3);
+    CHECK((seen[0].name == longest && seen[0].high));
+    CHECK((seen[1].name == "flusher" && !seen[1].high));
+    CHECK((seen[2].name == "last" && !seen[2].high));
+    writer.show_workqueue(5, "", false);
+    writer.show_workqueue(0, "short", false); // nothing of the longer name is left
+    writer.show_workqueue(63, "last", true);
+    seen = reader.read_workqueues();
+    REQUIRE(seen.size() == 2);
+    CHECK((seen[0].name == "short" && !seen[0].high));
+    CHECK((seen[1].name == "last" && seen[1].high));
 }
 
 TEST_CASE("what callers run is shown with the CPU that they run it for")

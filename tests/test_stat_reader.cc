@@ -37,6 +37,8 @@ class forgery {
         writer.row(2)->running = 0x4000;
         writer.row(2)->running_cpu = 41;
         writer.name_function(reinterpret_cast<pw_func_t>(uintptr_t{0x4000}));
+        writer.show_workqueue(0, "flusher", false);
+        writer.show_workqueue(2, "urgent", true);
         std::vector<int> made = segment_descriptors();
         REQUIRE(made.size() == 1);
         struct stat now;
@@ -53,6 +55,12 @@ class forgery {
     forgery &operator=(const forgery &) = delete;
 
     pw::stat::header &header() { return *reinterpret_cast<pw::stat::header *>(bytes.data()); }
+
+    pw::stat::workqueue &workqueue(size_t place)
+    {
+        return *reinterpret_cast<pw::stat::workqueue *>(
+            &bytes[header().workqueue_offset + place * header().workqueue_stride]);
+    }
 
     // A new file with the bytes as they are now.
     int file(unsigned seals = F_SEAL_SHRINK, size_t size = 0)
@@ -84,6 +92,14 @@ std::string refusal(int fd)
     }
 }
 
+std::string labels(const segment &reader)
+{
+    std::string text;
+    for (const auto &each : reader.read_workqueues())
+        text += (text.empty() ? "" : ", ") + each.name + (each.high ? " high" : " normal");
+    return text;
+}
+
 } // namespace
 
 TEST_CASE("an unchanged copy is readable, so that each refusal below has its own reason")
@@ -94,6 +110,7 @@ TEST_CASE("an unchanged copy is readable, so that each refusal below has its own
     auto runs = reader.read_cpus()[2].caller_running;
     REQUIRE(runs.size() == 1);
     CHECK(runs[0].name == "0x4000");
+    CHECK(labels(reader) == "flusher normal, urgent high");
 }
 
 TEST_CASE("a segment cut off anywhere is refused")
@@ -146,6 +163,86 @@ TEST_CASE("fields that a later library added behind the known ones do not matter
     CHECK(segment(forged.file()).read_cpus()[1].queued == 6);
 }
 
+TEST_CASE("a segment of a library that knew no workqueues and could not cancel is read as it is")
+{
+    forgery forged;
+    auto &header = forged.header();
+    // Its header ended where this one speaks of workqueues; what stands there is something else.
+    header.header_size = offsetof(pw::stat::header, workqueue_capacity);
+    header.workqueue_capacity = header.workqueue_stride = 0xffffffff;
+    header.workqueue_offset = ~uint64_t{0};
+    // Its cells had two words: what is read as cancelled must not be the next CPU's `queued`.
+    header.cell_stride = 16;
+    const uint64_t cells[3][2] = {{5, 2}, {9, 4}, {7, 0}};
+    size_t rows = header.caller_offset;
+    memset(&forged.bytes[rows], 0, forged.bytes.size() - rows);
+    memcpy(&forged.bytes[rows + header.caller_stride + header.cell_offset], cells, sizeof cells);
+    segment reader(forged.file());
+    CHECK(labels(reader).empty());
+    auto cpus = reader.read_cpus();
+    REQUIRE(cpus.size() == 3);
+    for (size_t i = 0; i < 3; ++i) {
+        CHECK((cpus[i].queued == cells[i][0] && cpus[i].executed == cells[i][1] && cpus[i].cancelled == 0));
+        CHECK(cpus[i].pending == cells[i][0] - cells[i][1]);
+    }
+
+    forged.header().header_size -= 8; // but not shorter still
+    CHECK_THAT(refusal(forged.file()), Contains("header too short"));
+}
+
+TEST_CASE("workqueues that grew, and a header that ends within their fields")
+{
+    forgery forged;
+    // At twice their distance, at the end of the file.
+    size_t end = forged.bytes.size() / 8 * 8;
+    forged.bytes.resize(end + 128 * 3);
+    memcpy(&forged.bytes[end + 128], &forged.workqueue(2), 64);
+    forged.header().workqueue_offset = end;
+    forged.header().workqueue_stride = 128;
+    forged.header().workqueue_capacity = 3;
+    CHECK(labels(segment(forged.file())) == "urgent high");
+    forged.header().workqueue_capacity = 0;
+    CHECK(labels(segment(forged.file())).empty());
+    forged.header().workqueue_capacity = 3;
+    forged.header().header_size = offsetof(pw::stat::header, workqueue_offset) + 4;
+    CHECK(labels(segment(forged.file())).empty());
+}
+
+TEST_CASE("the name of a workqueue is bounded, and shown only while the workqueue exists")
+{
+    forgery forged;
+    memset(forged.workqueue(0).name, 'x', sizeof forged.workqueue(0).name); // no zero at its end
+    memcpy(forged.workqueue(2).name, "\x1b[2J\xff\n\0behind", 14);
+    forged.workqueue(2).high = 0xdeadbeef;
+    CHECK(labels(segment(forged.file())) == std::string(56, 'x') + " normal, ?[2J?? high");
+    forged.workqueue(0).state = 2; // what a later library may mean by that
+    CHECK(labels(segment(forged.file())) == "?[2J?? high");
+    forged.workqueue(2).state = 0;
+    CHECK(labels(segment(forged.file())).empty());
+
+    // One name over the whole table, without an end.
+    auto &header = forged.header();
+    forged.workqueue(0).state = 1;
+    memset(forged.workqueue(0).name, 'y', header.workqueue_stride * header.workqueue_capacity - 8);
+    header.workqueue_stride *= header.workqueue_capacity;
+    header.workqueue_capacity = 1;
+    CHECK(labels(segment(forged.file())) == std::string(255, 'y') + " normal");
+}
+
+TEST_CASE("more cancelled and executed than queued is nothing pending")
+{
+    forgery forged;
+    auto &header = forged.header();
+    uint64_t cancelled = 4, huge = ~uint64_t{0};
+    size_t cell = header.caller_offset + 3 * header.caller_stride + header.cell_offset + header.cell_stride;
+    memcpy(&forged.bytes[cell + offsetof(pw::stat::caller_cell, cancelled)], &cancelled, 8);
+    auto seen = segment(forged.file()).read_cpus()[1];
+    CHECK((seen.queued == 6 && seen.cancelled == 4 && seen.pending == 2));
+    memcpy(&forged.bytes[cell + offsetof(pw::stat::caller_cell, cancelled)], &huge, 8);
+    seen = segment(forged.file()).read_cpus()[1];
+    CHECK((seen.cancelled == huge && seen.pending == 0));
+}
+
 TEST_CASE("no offset, stride or count can point out of the file")
 {
     struct attack {
@@ -162,6 +259,14 @@ TEST_CASE("no offset, stride or count can point out of the file")
         {"function stride huge", [](auto &h, uint64_t) { h.function_stride = 0xfffffff8; }},
         {"function capacity", [](auto &h, uint64_t) { h.function_capacity = 0xffffffff; }},
         {"functions unaligned", [](auto &h, uint64_t) { h.function_offset += 4; }},
+        {"workqueues beyond", [](auto &h, uint64_t size) { h.workqueue_offset = size - 64; }},
+        {"workqueues wrap", [](auto &h, uint64_t) { h.workqueue_offset = ~uint64_t{7}; }},
+        {"workqueues unaligned", [](auto &h, uint64_t) { h.workqueue_offset += 4; }},
+        {"workqueue stride 0", [](auto &h, uint64_t) { h.workqueue_stride = 0; }},
+        {"workqueue stride 8", [](auto &h, uint64_t) { h.workqueue_stride = 8; }},
+        {"workqueue stride unaligned", [](auto &h, uint64_t) { h.workqueue_stride = 68; }},
+        {"workqueue stride huge", [](auto &h, uint64_t) { h.workqueue_stride = 0xfffffff8; }},
+        {"workqueue capacity", [](auto &h, uint64_t) { h.workqueue_capacity = 0xffffffff; }},
         {"CPUs beyond", [](auto &h, uint64_t size) { h.cpu_offset = size - 64; }},
         {"CPUs wrap", [](auto &h, uint64_t) { h.cpu_offset = 0xffffffffffffff80; }},
         {"CPU stride short", [](auto &h, uint64_t) { h.cpu_stride = 16; }},
@@ -216,6 +321,7 @@ TEST_CASE("whatever a header says, reading stays inside the file")
         try {
             segment reader(fd);
             REQUIRE(reader.read_cpus().size() <= 8192);
+            REQUIRE(reader.read_workqueues().size() <= 65536);
             ++accepted;
         } catch (const bad_segment &) {
             ++refused;
@@ -254,6 +360,12 @@ TEST_CASE("a sparse file of ten gigabytes costs no more than its header is worth
     CHECK(segment(fd).read_cpus()[1].queued == 6);
     REQUIRE(fstat(fd, &after) == 0);
     CHECK(after.st_blocks == before.st_blocks);
+
+    forged.header().workqueue_capacity = 65537; // of which there is room for each
+    forged.header().workqueue_stride = 16;
+    forged.header().workqueue_offset = size_t{64} << 20;
+    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("a table is too long"));
+    forged.header().workqueue_capacity = 0;
 
     forged.header().caller_count = 30'000'000;
     CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("callers out of range"));

@@ -32,13 +32,16 @@ With PID: what that process is set to, then one line per CPU. Counts are since t
   ISOLATED  whether the CPU is isolated (isolcpus, nohz_full)
   QUEUED    items accepted for this CPU, whoever ran them
   EXECUTED  items run to the end, by the CPU's worker or by callers
-  PENDING   items queued and not yet executed, now
+  CANCELLED items taken back before they started
+  PENDING   items queued and neither executed nor cancelled yet, now
   BATCHES   times the worker took everything that was queued
   WAKEUPS   times the worker was woken from sleep
   REMOTE    times a lock of this CPU was taken from another CPU with membarrier (queue strategy)
   CONTENDED times somebody had to wait for a lock of this CPU
   STATE     of the worker: idle (asleep), waking (it has work, but did not get its CPU yet), awake, or running
             and the function; under the lock strategy also what callers run for this CPU
+Then one line per workqueue, if the program created any.
+  PRIORITY  normal, or high: served before normal ones
 Exit status: 0; 1 if the process cannot be shown; 2 for a usage error.)";
 
 // All of it, to a descriptor. A reader that went away is no error; anything else is, and 1.

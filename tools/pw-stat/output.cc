@@ -137,6 +137,7 @@ std::string process_report(const process &shown)
                 {"ISOLATED", left},
                 {"QUEUED", right},
                 {"EXECUTED", right},
+                {"CANCELLED", right},
                 {"PENDING", right},
                 {"BATCHES", right},
                 {"WAKEUPS", right},
@@ -146,10 +147,18 @@ std::string process_report(const process &shown)
     for (const cpu_state &each : shown.stat.read_cpus())
         rows.add({std::to_string(each.cpu), each.node < 0 ? "-" : std::to_string(each.node),
                   each.isolated ? "yes" : "no", std::to_string(each.queued), std::to_string(each.executed),
-                  std::to_string(each.pending), std::to_string(each.batches), std::to_string(each.wakeups),
-                  std::to_string(each.locks.remote), std::to_string(each.locks.contended),
-                  state_of(each, facts.strategy == "queue")});
-    return text + rows.text();
+                  std::to_string(each.cancelled), std::to_string(each.pending), std::to_string(each.batches),
+                  std::to_string(each.wakeups), std::to_string(each.locks.remote),
+                  std::to_string(each.locks.contended), state_of(each, facts.strategy == "queue")});
+    text += rows.text();
+
+    if (auto workqueues = shown.stat.read_workqueues(); !workqueues.empty()) {
+        table named({{"WORKQUEUE", left}, {"PRIORITY", left}});
+        for (const workqueue_state &each : workqueues)
+            named.add({each.name, each.high ? "high" : "normal"});
+        text += '\n' + named.text();
+    }
+    return text;
 }
 
 } // namespace pw::tool

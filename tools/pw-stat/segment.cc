@@ -25,6 +25,11 @@ constexpr uint64_t most_stride = uint64_t{1} << 20;
 constexpr int most_cpus = 8192;
 constexpr uint64_t most_ignored = 64;
 constexpr uint64_t most_functions = 65536;
+constexpr uint64_t most_workqueues = 65536;
+constexpr uint64_t longest_workqueue_name = 255; // bytes; libraries allow fewer
+// Headers and cells that a library wrote which knew no workqueues and could not cancel.
+constexpr size_t oldest_header = offsetof(stat::header, workqueue_capacity);
+constexpr size_t oldest_cell = offsetof(stat::caller_cell, cancelled);
 constexpr size_t most_names = 4; // of functions that callers run for one CPU; further ones share a name
 
 std::string strategy_name(uint32_t strategy)
@@ -97,7 +102,7 @@ void segment::take_header(int fd)
         throw bad_segment("its stat segment has version " + std::to_string(header.version) +
                           ", this pw-stat reads " + std::to_string(stat::layout_version) +
                           ": use the pw-stat that came with its library");
-    if (header.header_size < sizeof(stat::header))
+    if (header.header_size < oldest_header)
         throw bad_segment("its stat segment is malformed: header too short");
     // Only now: a file that grew before the header was copied is as long as the header says.
     std::atomic_thread_fence(std::memory_order_acquire);
@@ -108,15 +113,20 @@ void segment::take_header(int fd)
     ignored_ = checked("ignored options", ignored_, 8);
     functions_ = {header.function_offset, header.function_stride, header.function_capacity};
     functions_ = checked("functions", functions_, offsetof(stat::function, name) + 8);
+    if (header.header_size >= offsetof(stat::header, workqueue_offset) + sizeof header.workqueue_offset) {
+        workqueues_ = {header.workqueue_offset, header.workqueue_stride, header.workqueue_capacity};
+        workqueues_ = checked("workqueues", workqueues_, offsetof(stat::workqueue, name) + 8);
+    }
     cpus_ = {header.cpu_offset, header.cpu_stride, header.cpu_count};
     cpus_ = checked("CPUs", cpus_, offsetof(stat::cpu_block, locks) + sizeof(stat::lock_events));
     cell_offset_ = header.cell_offset;
     cell_stride_ = header.cell_stride;
+    counts_cancelled_ = cell_stride_ >= oldest_cell + sizeof(stat::counter);
     if (ignored_.count > most_ignored || functions_.count > most_functions ||
-        cpus_.count > static_cast<uint64_t>(most_cpus))
+        workqueues_.count > most_workqueues || cpus_.count > static_cast<uint64_t>(most_cpus))
         throw bad_segment("its stat segment is malformed: a table is too long");
     if (cell_offset_ % 8 != 0 || cell_offset_ < sizeof(stat::caller_row) || cell_stride_ % 8 != 0 ||
-        cell_stride_ < sizeof(stat::caller_cell))
+        cell_stride_ < oldest_cell)
         throw bad_segment("its stat segment is malformed: cells out of range");
     callers_ = {header.caller_offset, header.caller_stride,
                 header.caller_count.load(std::memory_order_relaxed)};
@@ -149,7 +159,7 @@ segment::array segment::checked(const char *what, array claimed, uint64_t least_
 }
 
 // A word of an element. acquire: what was written before a count is seen by whoever saw the count; the order
-// of `executed` and `queued` and a function's name depend on it.
+// of `executed`, `cancelled` and `queued` and the names of functions and workqueues depend on it.
 uint64_t segment::load(const array &from, uint64_t index, uint64_t field) const
 {
     const char *word = base_.get() + from.offset + index * from.stride + field;
@@ -201,14 +211,38 @@ std::vector<cpu_state> segment::read_cpus() const
     for (uint64_t i = 0; i < cpus_.count; ++i)
         cpus[i].executed = load(cpus_, i, offsetof(stat::cpu_block, executed)) +
                            sum_of(i, offsetof(stat::caller_cell, executed));
+    for (uint64_t i = 0; counts_cancelled_ && i < cpus_.count; ++i)
+        cpus[i].cancelled = sum_of(i, offsetof(stat::caller_cell, cancelled));
     for (uint64_t i = 0; i < cpus_.count; ++i) {
         cpus[i].queued = sum_of(i, offsetof(stat::caller_cell, queued));
-        cpus[i].pending = cpus[i].queued > cpus[i].executed ? cpus[i].queued - cpus[i].executed : 0;
+        uint64_t over = cpus[i].executed + cpus[i].cancelled;
+        cpus[i].pending = cpus[i].queued > over ? cpus[i].queued - over : 0;
         // Last: a worker that sleeps although something is pending has not run since that was queued.
         cpus[i].sleeping = load(cpus_, i, offsetof(stat::cpu_block, sleeping)) != 0;
     }
     add_running(cpus);
     return cpus;
+}
+
+std::vector<workqueue_state> segment::read_workqueues() const
+{
+    std::vector<workqueue_state> workqueues;
+    constexpr uint64_t name = offsetof(stat::workqueue, name);
+    for (uint64_t i = 0; i < workqueues_.count; ++i) {
+        uint64_t word = load(workqueues_, i, 0);
+        uint32_t fields[2]; // state, high
+        static_assert(sizeof fields == sizeof word && offsetof(stat::workqueue, high) == 4);
+        memcpy(fields, &word, sizeof fields);
+        if (fields[0] != 1)
+            continue;
+        std::string label = text(workqueues_.offset + i * workqueues_.stride + name,
+                                 std::min(workqueues_.stride - name, longest_workqueue_name));
+        // One that was destroyed meanwhile may have left its place, and half of this name, to another.
+        std::atomic_thread_fence(std::memory_order_acquire);
+        if (load(workqueues_, i, 0) == word)
+            workqueues.push_back({printable(label), fields[1] != 0});
+    }
+    return workqueues;
 }
 
 lock_counts segment::read_elsewhere() const

@@ -45,13 +45,19 @@ struct cpu_state {
     bool isolated;
     uint64_t queued;
     uint64_t executed;
-    uint64_t pending; // never "negative": see stat_layout.h
+    uint64_t cancelled; // of those queued: taken back before they started
+    uint64_t pending;   // never "negative": see stat_layout.h
     uint64_t batches;
     uint64_t wakeups;
     lock_counts locks;
     bool sleeping;
     std::string running;                          // what the worker runs, empty if nothing
     std::vector<running_function> caller_running; // lock strategy: what callers run for this CPU
+};
+
+struct workqueue_state {
+    std::string name;
+    bool high; // served before normal ones
 };
 
 // A mapped segment.
@@ -65,6 +71,9 @@ class segment {
 
     // The counters now, one element per CPU block. Throws bad_segment.
     std::vector<cpu_state> read_cpus() const;
+
+    // The workqueues that exist now, but for the system one.
+    std::vector<workqueue_state> read_workqueues() const;
 
     // Events of locks of CPUs that have no block.
     lock_counts read_elsewhere() const;
@@ -89,8 +98,9 @@ class segment {
 
     std::unique_ptr<const char, unmap> base_;
     uint64_t usable_ = 0; // bytes of the mapping that the file is known to have
-    array ignored_, functions_, cpus_, callers_;
+    array ignored_, functions_, workqueues_, cpus_, callers_;
     uint64_t cell_offset_ = 0, cell_stride_ = 0; // within a row
+    bool counts_cancelled_ = false;              // the library is recent enough
     segment_facts facts_ = {};
 };
 
