@@ -153,7 +153,7 @@ class lane {
     // First, so that the item's address is the lane's: what the deputy runs.
     pw_struct list_item_ = {};
     bool kicked_ = false; // the deputy has the list
-    mutable std::mutex mutex_; // not a priority-inheriting one: its hand-overs cost 20 times as much when threads contend
+    mutable futex_mutex mutex_; // not a priority-inheriting one: its hand-overs cost 20 times as much when threads contend
     run_record *running_ = nullptr;
     // Handed over behind another item, in the order of their tickets, linked through next.
     pw_struct *first_ = nullptr, *last_ = nullptr;

@@ -6,6 +6,7 @@
 // thread that keeps the time. Under the lock strategy the guard is the lane's mutex, which orders all else of an item as well.
 #pragma once
 
+#include "futex_mutex.h"
 #include "timer_heap.h"
 
 #include <atomic>
@@ -26,7 +27,7 @@ class timer_queue {
   public:
     static constexpr uint64_t never = ~uint64_t{0};
 
-    std::mutex *guard = &own_guard_;
+    futex_mutex *guard = &own_guard_;
     timer_heap heap; // under the guard
 
     // The keeper, without the guard: when to look. Relaxed: whoever arms an earlier item wakes it behind that; see idle.h.
@@ -42,7 +43,7 @@ class timer_queue {
     }
 
   private:
-    std::mutex own_guard_;
+    futex_mutex own_guard_;
     std::atomic<uint64_t> earliest_{never};
 };
 
