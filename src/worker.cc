@@ -211,8 +211,7 @@ bool serve(worker &self, uint32_t generation)
         return true;
     self.wq_now = &no_workqueue;
     self.running.finish();
-    if (some)
-        self.ends.store(self.ends.load(std::memory_order_relaxed) + 1, std::memory_order_release); // relaxed: our own
+    self.ends.store(self.ends.load(std::memory_order_relaxed) + 1, std::memory_order_release); // relaxed: our own
     self.block->running.store(0, std::memory_order_relaxed);
     return some;
 }

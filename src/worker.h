@@ -143,33 +143,39 @@ inline void enqueue(worker &self, pw_struct &item, uint64_t kind)
 // How long a flush spins before it sleeps, in pauses: some microseconds, or nothing where there is one CPU.
 int flush_spins();
 
-// Any thread: whether everything that was queued before this call, at either priority, has finished. Its writes are visible then.
-// Cautious: false if something else was queued meanwhile.
-inline bool has_finished(worker &self)
+// Any thread: whether everything that was queued before this call, at either priority, has been taken.
+inline bool has_taken(worker &self)
 {
     if (!self.queue.nothing_arrived() || !self.high.nothing_arrived())
         return false;
     // Acquire: pairs with the take's exchange. Without it: 1. we see nothing running; 2. the worker takes everything and begins;
     // 3. we see the queues empty.
     std::atomic_thread_fence(std::memory_order_acquire);
-    return !self.running.in_batch();
+    return true;
+}
+
+// Any thread: whether it has also finished. Its writes are visible then. Cautious: false if something else was queued meanwhile.
+inline bool has_finished(worker &self)
+{
+    return has_taken(self) && !self.running.in_batch();
 }
 
 // Any thread: the same, and waits for a moment for that. For what is short: a barrier would need the queue's line, and the worker, once
-// more. Looks at nothing that the worker writes before it is done, and never at an item, which may be gone by then.
+// more. Looks at no item, which may be gone by then, and again and again only at what the worker writes when it is done.
 inline bool finishes_soon(worker &self)
 {
-    // Acquire, both: pairs with the release in serve(). Read before the look: an end behind that look changes it.
+    int spins = flush_spins() / 2;
+    for (; !has_taken(self); cpu_relax())
+        if (--spins <= 0)
+            return false;
+    // Acquire, both: pairs with the release in serve(). What was taken is in the batch that goes on now, or in one that is over. If this
+    // one ends from here on, it is counted behind what we read.
     uint32_t ends = self.ends.load(std::memory_order_acquire);
-    if (has_finished(self))
+    if (!self.running.in_batch())
         return true;
-    for (int i = flush_spins() / 2; i > 0; --i) {
-        uint32_t now = self.ends.load(std::memory_order_acquire);
-        if (now != ends) {
-            if (has_finished(self))
-                return true;
-            ends = now;
-        }
+    for (; spins > 0; --spins) {
+        if (self.ends.load(std::memory_order_acquire) != ends)
+            return true;
         cpu_relax();
     }
     return false;
