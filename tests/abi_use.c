@@ -116,6 +116,46 @@ static int use_work(int (*queue)(int, struct pw_workqueue *, struct pw_struct *)
     return 0;
 }
 
+static void drain_nothing(struct pw_struct *work)
+{
+    (void)work;
+}
+
+static void count_call(int cpu, void *calls)
+{
+    __atomic_fetch_add((int *)calls, cpu >= 0, __ATOMIC_RELAXED);
+}
+
+/* Workqueues, cancelling, delayed work, and a call on every CPU. */
+static int use_workqueue(unsigned flags)
+{
+    char longest[PW_WQ_NAME_MAX + 2];
+    int cpus = 0, calls = 0;
+    struct pw_workqueue *wq = pw_workqueue_create("abi_use", flags);
+    REQUIRE(wq != NULL && PW_WQ_HIGHPRI_BURST >= 1);
+    memset(longest, 'x', sizeof longest);
+    longest[PW_WQ_NAME_MAX + 1] = 0;
+    REQUIRE(pw_workqueue_create(longest, flags) == NULL && errno == ENAMETOOLONG);
+    pw_for_each_cpu(cpu)
+    {
+        struct pw_struct item;
+        struct pw_delayed later;
+        INIT_PW(&item, drain_nothing, cpu);
+        REQUIRE(pw_queue_on(cpu, wq, &item) == 1 && pw_workqueue_flush(wq) == 0);
+        REQUIRE(pw_cancel(&item) == 0 && pw_cancel_sync(&item) == 0);
+        INIT_PW_DELAYED(&later, drain_nothing, cpu);
+        pw_init_delayed(&later, drain_nothing, cpu);
+        REQUIRE(pw_queue_delayed_on(cpu, wq, &later, 3600000000000u) == 1);
+        REQUIRE(pw_mod_delayed_on(cpu, wq, &later, 7200000000000u) == 1);
+        REQUIRE(pw_flush_delayed(&later) == 0);
+        REQUIRE(pw_cancel_delayed_sync(&later) == 0);
+        ++cpus;
+    }
+    REQUIRE(pw_on_each_cpu(count_call, &calls) == 0 && calls == cpus);
+    REQUIRE(pw_workqueue_drain(wq) == 0 && pw_workqueue_destroy(wq) == 0);
+    return 0;
+}
+
 int main(void)
 {
     int first, round;
@@ -131,7 +171,8 @@ int main(void)
         REQUIRE(pw_runtime_start(NULL) == -EALREADY);
         first = pw_next_cpu(-1);
         REQUIRE(first >= 0 && pw_cpu_online(first) && !pw_cpu_online(pw_nr_cpus()));
-        if (use_locks() != 0 || use_irqsave() != 0 || use_work(pw_queue_on) != 0 || use_work(pw_queue_work_on) != 0)
+        if (use_locks() != 0 || use_irqsave() != 0 || use_work(pw_queue_on) != 0 || use_work(pw_queue_work_on) != 0 ||
+            use_workqueue(0) != 0 || use_workqueue(PW_WQ_HIGHPRI) != 0)
             return 1;
         REQUIRE(pw_runtime_stop() == 0);
         REQUIRE(pw_runtime_stop() == -ESRCH);

@@ -204,8 +204,8 @@ PW_EXPORT int pw_mod_delayed_on(int cpu, struct pw_workqueue *wq, struct pw_dela
 /** Disarms a delayed item, or takes it back if it has fallen due, and waits if it runs: pw_cancel_sync() of its work. */
 PW_EXPORT int pw_cancel_delayed_sync(struct pw_delayed *delayed);
 
-/** Queues an armed item now, and waits until it has finished, as pw_flush() does. Returns as pw_flush(); where that is -EDEADLK, the item may
- * have been queued. Or -ENOMEM: it is armed as before. */
+/** Queues an armed item now, and waits until it has finished, as pw_flush() does. Returns as pw_flush(); under lock
+ * the item may have been queued where that is -EDEADLK. Or -ENOMEM: it is armed as before. */
 PW_EXPORT int pw_flush_delayed(struct pw_delayed *delayed);
 
 /** Calls a function once for every CPU that has a worker, and waits until all calls have returned.
