@@ -148,10 +148,42 @@ for title in 'queue, worker awake' 'queue, worker asleep' lock; do
 done
 grep -q '^  std::mutex' "$out" && fail "peers although there were to be none"
 
+bench 0 delay --armed 1000 --samples 20 --json
+python3 - "$out" <<'PYTHON' || fail "the JSON document of delay"
+import json
+import math
+import sys
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    result = json.load(file)
+assert result["schema"] == "pw-bench delay 1" and result["samples"] == 20 and result["armed"] == 1000, result
+assert result["early"] == 0 and result["targets"] == [] and "repetitions" not in result, result
+assert [run["strategy"] for run in result["runs"]] == ["queue", "lock"]
+for run in result["runs"]:
+    assert run["caller_cpu"] != run["worker_cpu"], run
+    assert (run["runner_cpu"] == run["worker_cpu"]) == (run["strategy"] == "queue"), run
+    assert [(row["name"], row["group"], row["armed"]) for row in run["lateness"]] == [
+        (name, group, armed) for armed in (0, 1000)
+        for name, group in (("pw_queue_delayed_on", "own"), ("clock_nanosleep", "reference"))]
+    for row in run["lateness"]:
+        assert row["times"] == 20 and row["early"] == 0, row
+        assert math.isfinite(row["ns_max"]) and 0 <= row["ns_p50"] <= row["ns_p99"] <= row["ns_p999"] <= row["ns_max"], row
+    assert [row["name"] for row in run["costs"]] == ["pw_queue_delayed_on", "pw_mod_delayed_on", "pw_cancel"]
+    for row in run["costs"]:
+        assert row["group"] == "own" and row["armed"] == 1000, row
+        assert math.isfinite(row["ns_p75"]) and 0 < row["ns_p25"] <= row["ns_median"] <= row["ns_p75"], row
+PYTHON
+
+bench 0 delay --armed 1000 --samples 20
+grep -qE "^strategy lock, caller on CPU [0-9]+, worker's CPU [0-9]+, functions run on CPU [0-9]+$" "$out" ||
+    fail "no run of delay in the table"
+grep -qE '^  clock_nanosleep +1000( +[0-9]+){4} +20 +0$' "$out" || fail "no figures of clock_nanosleep"
+[[ $(tail -n 1 "$out") == 'never early: holds' ]] || fail "does not say whether work was early"
+
 last=$(taskset -cp $$ | sed 's/.*[:, -]//')
 timeout 300 taskset -c "$last" "$pw_bench" lock "${few[@]}" --no-peers >"$out" 2>"$err" || fail "one CPU"
 grep -q 'one CPU only' "$out" || fail "does not say that there is one CPU only"
-for command in queue call; do
+for command in queue call delay; do
     timeout 300 taskset -c "$last" "$pw_bench" "$command" >"$out" 2>"$err" && fail "$command on one CPU"
     [[ $(cat "$err") == "pw-bench: two CPUs are needed, one that calls and one that works; only CPU $last is ours to run on" ]] ||
         fail "$command does not say that there is one CPU only"
@@ -166,13 +198,15 @@ refuses '--cpu: CPU 4095 is not ours to run on' lock --cpu 4095
 refuses '--items: Value 10 not in range 1000 to 10000000' queue --items 10
 refuses '--producers: Value 1 not in range 2 to 64' queue --producers 1
 refuses '--calls: Value 1 not in range 100 to 10000000' call --calls 1
+refuses '--armed: Value 1 not in range 100 to 10000000' delay --armed 1
+refuses 'The following argument was not expected: --no-peers' delay --no-peers
 refuses "--worker-cpu: is the same CPU as --cpu" call --cpu "$last" --worker-cpu "$last"
 refuses '--worker-cpu: CPU 4095 is not ours to run on' queue --worker-cpu 4095
 refuses 'The following argument was not expected: --pairs' queue --pairs
 refuses "--remote-cpu: is the same CPU as --cpu" lock --cpu "$last" --remote-cpu "$last"
 bench 0 --version
 grep -qE '^pw-bench [0-9]+\.[0-9]+' "$out" || fail "no version"
-for command in lock queue call; do
+for command in lock queue call delay; do
     bench 0 "$command" --help
     grep -q -- --json "$out" || fail "no help of $command"
 done

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <cmath>
 #include <linux/futex.h>
 #include <memory>
 #include <sys/syscall.h>
@@ -225,11 +224,7 @@ std::vector<call_way> ways_of(call_run which, bool peers)
 json row_of(const call_way &each, std::vector<double> all, const std::vector<double> &means)
 {
     std::sort(all.begin(), all.end());
-    // The least value that so large a share does not exceed.
-    auto at = [&](double share) {
-        auto place = static_cast<size_t>(std::ceil(share * static_cast<double>(all.size())));
-        return all[std::max<size_t>(place, 1) - 1] / cycles_per_ns();
-    };
+    auto at = [&](double share) { return percentile(all, share) / cycles_per_ns(); };
     return {{"name", each.name},  {"group", each.group},  {"calls", all.size()}, {"ns_p50", at(0.5)},
             {"ns_p99", at(0.99)}, {"ns_p999", at(0.999)}, {"ns_max", at(1)},     {"samples", means}};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // pw-bench: measures the library on this machine, beside what else there is.
 #include "call.h"
+#include "delay.h"
 #include "lock.h"
 #include "peers.h"
 #include "process.h"
@@ -28,7 +29,8 @@ A process has one strategy, so each is measured in a process of its own, beside 
   own        the library
   reference  the least that it could cost, written by hand
   peer       other packages, as far as they were there when pw-bench was built
-Exit status: 0, whether targets are reached or not; 1 if it cannot measure; 2 for a usage error.)";
+Exit status: 0, whether targets are reached or not; 1 if it cannot measure, or if delayed work
+started early; 2 for a usage error.)";
 
 int print(const std::string &text)
 {
@@ -43,15 +45,19 @@ int print(const std::string &text)
 // A subcommand: its options, what it measures in processes of its own, and how it tells of that.
 class subcommand {
   public:
-    subcommand(CLI::App &app, const char *name, const char *what, bench_options &options)
-        : command_(*app.add_subcommand(name, what)), options_(options)
+    subcommand(CLI::App &app, const char *name, const char *what, bench_options &options,
+               bool compares = true)
+        : command_(*app.add_subcommand(name, what)), options_(options), compares_(compares)
     {
         command_.footer(groups_help);
         command_.add_flag("--json", json_, "Write one JSON document; see pw-bench(1)");
-        command_
-            .add_option("--repetitions", options_.repetitions, "Repetitions of which medians are taken (15)")
-            ->check(CLI::Range(1, 10'000));
-        command_.add_flag("--no-peers", no_peers_, "Leave the other packages out");
+        if (compares_) {
+            command_
+                .add_option("--repetitions", options_.repetitions,
+                            "Repetitions of which medians are taken (15)")
+                ->check(CLI::Range(1, 10'000));
+            command_.add_flag("--no-peers", no_peers_, "Leave the other packages out");
+        }
         command_.add_option("--measure", measured_)->group(""); // in the measuring process: which run
     }
     virtual ~subcommand() = default;
@@ -90,13 +96,15 @@ class subcommand {
         json result = {{"schema", fmt::format("pw-bench {} 1", command_.get_name())},
                        {"version", PWLOCKS_VERSION},
                        {"machine", this_machine()},
-                       {"repetitions", options_.repetitions},
                        {"peers_not_built_in", options_.peers ? json(missing()) : json::array()},
                        {"targets", targets(runs)}};
+        if (compares_)
+            result["repetitions"] = options_.repetitions;
         erase_samples(runs);
         result["runs"] = std::move(runs);
         complete(result);
-        return print(json_ ? result.dump(2) + "\n" : report(result));
+        int printed = print(json_ ? result.dump(2) + "\n" : report(result));
+        return printed == success ? verdict(result) : printed;
     }
 
   protected:
@@ -112,6 +120,7 @@ class subcommand {
     virtual std::vector<std::string> missing() { return {}; }
     virtual void complete(json &result) = 0; // with the options that no other subcommand has
     virtual std::string report(const json &result) = 0;
+    virtual int verdict(const json &) { return success; }
 
     void add_cpus(const char *cpu_is, const char *other_name, const char *other_is, bool needs_two)
     {
@@ -131,6 +140,7 @@ class subcommand {
 
     CLI::App &command_;
     bench_options &options_;
+    const bool compares_; // with peers, in repetitions, and has targets
     const char *other_cpu_name_ = "";
     bool json_ = false, no_peers_ = false, needs_two_cpus_ = false;
     std::string measured_;
@@ -216,6 +226,41 @@ class call_command : public subcommand {
     call_options options_;
 };
 
+class delay_command : public subcommand {
+  public:
+    explicit delay_command(CLI::App &app)
+        : subcommand(app, "delay", "How late delayed work runs, and what it costs to arm it", options_, false)
+    {
+        command()
+            .add_option("--samples", options_.samples, "How often an item is armed 1 ms ahead (2000)")
+            ->check(CLI::Range(1L, 10'000'000L));
+        command()
+            .add_option("--armed", options_.armed, "Other items, armed an hour ahead and more (1000000)")
+            ->check(CLI::Range(100L, 10'000'000L));
+        add_cpus("CPU that arms (another one of ours)", worker_cpu, worker_cpu_is, true);
+    }
+
+  private:
+    json measure(const std::string &) override { return measure_delays(options_); }
+    json targets(const json &) override { return json::array(); }
+    void complete(json &result) override
+    {
+        result["samples"] = options_.samples;
+        result["armed"] = options_.armed;
+        result["early"] = early_starts(result["runs"]);
+    }
+    std::string report(const json &result) override { return delay_report(result); }
+    int verdict(const json &result) override
+    {
+        if (result["early"] == 0)
+            return success;
+        fmt::print(stderr, "pw-bench: delayed work started early\n");
+        return failure;
+    }
+
+    delay_options options_;
+};
+
 int run(int argc, char **argv)
 {
     CLI::App app("Measures pwlocks on this machine, beside what else there is.", "pw-bench");
@@ -224,7 +269,8 @@ int run(int argc, char **argv)
     lock_command lock(app);
     queue_command queue(app);
     call_command call(app);
-    subcommand *const all[] = {&lock, &queue, &call};
+    delay_command delay(app);
+    subcommand *const all[] = {&lock, &queue, &call, &delay};
     auto chosen = [&] {
         return *std::find_if(std::begin(all), std::end(all), [](subcommand *each) { return each->parsed(); });
     };
@@ -239,8 +285,8 @@ int run(int argc, char **argv)
     } catch (const CLI::CallForVersion &version) {
         return print(fmt::format("{}\n", version.what()));
     } catch (const CLI::ParseError &error) {
-        fmt::print(stderr, "pw-bench: {}\nusage: pw-bench {} [--json] [--repetitions N] ... (see --help)\n",
-                   error.what(), "lock|queue|call");
+        fmt::print(stderr, "pw-bench: {}\nusage: pw-bench {} [--json] ... (see --help)\n", error.what(),
+                   "lock|queue|call|delay");
         return usage_error;
     }
     return chosen()->run({argv, argv + argc});

@@ -44,6 +44,12 @@ summary summarize(std::vector<double> values)
     return {at(0.5), at(0.25), at(0.75)};
 }
 
+double percentile(const std::vector<double> &sorted, double share)
+{
+    auto place = static_cast<size_t>(std::ceil(share * static_cast<double>(sorted.size())));
+    return sorted[std::max<size_t>(place, 1) - 1];
+}
+
 double middle_mean(std::vector<double> values)
 {
     std::sort(values.begin(), values.end());

@@ -59,6 +59,9 @@ summary summarize(std::vector<double> values);
 // interruptions.
 double middle_mean(std::vector<double> values);
 
+// The least value that so large a share does not exceed, of values in ascending order.
+double percentile(const std::vector<double> &sorted, double share);
+
 // One way to do the job. run() does it so often and returns the cycles of one turn.
 struct contender {
     std::string name;
