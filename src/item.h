@@ -87,8 +87,15 @@ uint64_t claim(Word &&state, uint64_t kind, uint64_t claimed_by)
         // Also where it is pending and nothing changes: only a write is sure to be seen by the execution to come.
         uint64_t after = before;
         if (!(before & item_state::pending)) {
-            if (before & item_state::unusual)
-                return before;
+            if (before & item_state::unusual) {
+                // Acquire: pairs with the releases of the last claim, and of what came behind it. Without it: 1. T has entered its
+                // passage and claimed; 2. we see the claim, and not yet the passage, and do not wait for its enqueue.
+                uint64_t now = state.load(std::memory_order_acquire); // [K7]
+                if (now == before)
+                    return before;
+                before = now;
+                continue;
+            }
             after = item_state::pending | item_state::linked | kind | claimed_by;
         }
         // Release: pairs with the acquire in start(), which reads this write or one behind it in the same chain of
@@ -159,9 +166,6 @@ void accept_claims(Word &&state, bool gone)
 template <typename P, typename Item>
 class run_slot {
   public:
-    // Worker: before it takes a batch: it is not idle any more. Release: whoever sees the queue emptied by that sees this.
-    void begin() { current_.store(something(), std::memory_order_release); }
-
     // Worker, at an item's own node: before the function starts. Returns the state before: the function is to run if that is_here().
     template <typename Word>
     uint64_t start(Item *item, Word &&state)
@@ -192,7 +196,7 @@ class run_slot {
         current_.store(item, std::memory_order_release); // [K3] as I2
         for (;;) {
             // Acquire: pairs with the release in claim_again().
-            uint64_t before = state.load(std::memory_order_acquire); // [K7]
+            uint64_t before = state.load(std::memory_order_acquire); // [K10]
             if (!(before & item_state::pending) || !(before & item_state::stood_in))
                 return false;
             // Without it: 1. the item was cancelled, T claims it anew, and has not noted its new place; 2. we find the old
@@ -207,7 +211,7 @@ class run_slot {
         }
     }
 
-    // Worker: nothing that it has taken is left, and the last function has returned. Release: as in start().
+    // Worker: the last function has returned. Release: as in start().
     void finish() { current_.store(nullptr, std::memory_order_release); } // [I4]
 
     // Flush: is an execution queued before this call still to finish? `state` gets the item's state. The order of the two loads
@@ -222,16 +226,10 @@ class run_slot {
         return current_.load(std::memory_order_acquire) == item; // [I6] pairs with the releases in start(), finish()
     }
 
-    // Whether the worker is at a batch. Acquire: pairs with the release in finish().
-    bool in_batch() const { return current_.load(std::memory_order_acquire) != nullptr; }
-
     // The worker itself, inside a function: whether it runs that item.
     bool is(const Item *item) const { return current_.load(std::memory_order_relaxed) == item; } // relaxed: its own
 
   private:
-    // No item's address.
-    static Item *something() { return reinterpret_cast<Item *>(uintptr_t{1}); }
-
     typename P::template atomic<Item *> current_{nullptr};
 };
 

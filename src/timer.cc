@@ -38,8 +38,8 @@ bool queue_now(worker &target, pw_struct &item, const passage &inside)
     std::atomic_ref word(item.state);
     stand_in *place = nullptr;
     for (;;) {
-        // Relaxed: the claim decides. Nobody else claims an armed item.
-        uint64_t before = word.load(std::memory_order_relaxed);
+        // Acquire: as K7 in item.h. Nobody else claims an armed item.
+        uint64_t before = word.load(std::memory_order_acquire);
         if (before & (item_state::linked | item_state::cancelled))
             wait_until_queued(inside, before);
         if ((before & item_state::linked) && !place) {
@@ -75,7 +75,7 @@ int arm_locked(worker &target, timer_queue &timers, pw_workqueue *wq, pw_delayed
 {
     pw_struct &item = delayed.work;
     std::atomic_ref word(item.state);
-    uint64_t before = word.load(std::memory_order_relaxed); // relaxed: the guard, or the compare-and-swap, orders
+    uint64_t before = word.load(std::memory_order_acquire); // as K7 in item.h
     int result = -1;
     while (result < 0) {
         if (before & item_state::armed) {
@@ -87,7 +87,8 @@ int arm_locked(worker &target, timer_queue &timers, pw_workqueue *wq, pw_delayed
             break;
         }
         // Whoever claimed it last may not yet have noted its workqueue, which we shall overwrite, nor queued it.
-        if ((before & (item_state::cancelled | item_state::linked)) && !through_lanes() && !may_overwrite(inside, before)) {
+        if ((before & (item_state::cancelled | item_state::linked | item_state::stood_in)) && !through_lanes() &&
+            !may_overwrite(inside, before)) {
             claimed = before;
             return after_claimant;
         }
@@ -98,7 +99,7 @@ int arm_locked(worker &target, timer_queue &timers, pw_workqueue *wq, pw_delayed
                 return -ECANCELED;
             if (anew && through_lanes()) {
                 lane_of(target.cpu)->take_back(item, inside.row());
-                before = word.load(std::memory_order_relaxed);
+                before = word.load(std::memory_order_acquire);
                 anew = false; // it was pending
                 continue;
             }
@@ -111,11 +112,13 @@ int arm_locked(worker &target, timer_queue &timers, pw_workqueue *wq, pw_delayed
             after |= item_state::route_on | priority_of(wq);
         }
         // Acquire and release: as I1 and K2.
-        if (word.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed))
+        if (word.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_acquire))
             result = then;
     }
-    if (result == 0 && !(word.load(std::memory_order_relaxed) & item_state::armed))
+    if (result == 0 && !(word.load(std::memory_order_relaxed) & item_state::armed)) {
+        claimed = before; // found pending: as in submit(), behind the guard
         return 0;
+    }
     if ((before & (item_state::pending | item_state::armed)) == item_state::pending)
         count(inside.row().cells[target.index].cancelled);
     // Relaxed: the worker may look at it when it comes past an old place.
@@ -143,12 +146,15 @@ int arm(int cpu, pw_workqueue *wq, pw_delayed *delayed, uint64_t ns, bool anew)
         {
             std::unique_lock held(*keeper.timers.guard);
             uint64_t claimed = 0;
-            while ((result = arm_locked(target, keeper.timers, wq, *delayed, due, anew, inside, claimed)) == after_claimant) {
+            while (claimed = 0, (result = arm_locked(target, keeper.timers, wq, *delayed, due, anew, inside, claimed)) == after_claimant) {
                 held.unlock();
                 wait_until_queued(inside, claimed);
                 held.lock();
             }
             earlier = keeper.timers.update();
+            held.unlock();
+            if (result == 0 && claimed && !through_lanes())
+                wait_until_queued(inside, claimed);
         }
         if (chained && result >= 0)
             queued_while_draining(wq);

@@ -27,8 +27,8 @@ constexpr uint64_t first_wake_cost_ns = 50'000, least_wake_cost_ns = 5'000, most
 constexpr unsigned items_a_look = 16;
 
 // Items in a batch, as worker::flow has it, from which on there is a rest behind it; and how long that is.
-constexpr unsigned least_flow = 3 * 16;
-constexpr int rest_pauses = 12;
+constexpr unsigned least_flow = 16 * 3 / 2;
+constexpr int rest_pauses = 16;
 
 // Takes what has arrived. Its first producer may have been preempted between its two steps, by us if we share its CPU.
 bool take(batch_queue &from)
@@ -108,7 +108,7 @@ pw_struct *pick(worker &self, bool &orphan)
         if (pw_unlikely(self.attention.load(std::memory_order_relaxed)) &&
             self.attention.exchange(0, std::memory_order_acquire)) { // pairs with the release in enqueue_first()
             // The last item has ended, and is not what the calls run in.
-            self.running.begin();
+            self.running.finish();
             self.wq_now = &no_workqueue;
             orphan = !make_calls(self);
             if (orphan)
@@ -164,7 +164,7 @@ bool begin_item(worker &self, pw_struct *&node)
 // Runs everything that is queued. False if nothing was.
 bool serve(worker &self, uint32_t generation)
 {
-    self.running.begin();
+    begin_turn(self);
     pw_func_t last = nullptr;
     bool some = false, orphan = false;
     while (pw_struct *item = pick(self, orphan)) {
@@ -211,7 +211,7 @@ bool serve(worker &self, uint32_t generation)
         return true;
     self.wq_now = &no_workqueue;
     self.running.finish();
-    self.ends.store(self.ends.load(std::memory_order_relaxed) + 1, std::memory_order_release); // relaxed: our own
+    end_turn(self);
     self.block->running.store(0, std::memory_order_relaxed);
     return some;
 }
