@@ -92,7 +92,7 @@ struct work_and_flush : rl::test_suite<work_and_flush<first_rounds, second_round
         while (callers_left > 0 || run < queued) {
             item *each = to_worker.next();
             if (each) {
-                running.start(each, each->state);
+                RL_ASSERT(item_state::is_here(running.start(each, each->state)));
                 function(each);
                 in_batch = true;
             } else {
@@ -120,6 +120,7 @@ struct work_and_flush : rl::test_suite<work_and_flush<first_rounds, second_round
         if (before & item_state::pending) {
             wait_until_queued(self, before);
         } else {
+            RL_ASSERT(!(before & item_state::unusual)); // nothing is cancelled here
             ++queued;
             to_worker.enqueue(which);
         }
@@ -132,10 +133,11 @@ struct work_and_flush : rl::test_suite<work_and_flush<first_rounds, second_round
         uint64_t state;
         bool wait = running.busy(&which, which.state, state);
         if (wait) {
-            if (state & item_state::pending)
+            if (item_state::is_queued(state))
                 wait_until_queued(self, state);
             ++queued;
-            barriers[self].state.store(item_state::pending | item_state::internal, std::memory_order_relaxed);
+            barriers[self].state.store(item_state::pending | item_state::linked | item_state::internal,
+                                       std::memory_order_relaxed);
             to_worker.enqueue(barriers[self]);
         }
         flags[self].leave();
@@ -170,7 +172,7 @@ struct work_and_flush : rl::test_suite<work_and_flush<first_rounds, second_round
     void after()
     {
         RL_ASSERT(run == queued);
-        RL_ASSERT((x.state.load(std::memory_order_relaxed) & item_state::pending) == 0);
+        RL_ASSERT((x.state.load(std::memory_order_relaxed) & (item_state::pending | item_state::unusual)) == 0);
     }
 };
 

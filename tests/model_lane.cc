@@ -662,7 +662,7 @@ void circles()
             }
         };
     });
-    scenario("what runs waits for the list, in which it stands itself", bound, [] {
+    scenario("what runs waits for the list, in which it stands itself", 1, [] {
         static bool listed;
         listed = false;
         items[1].base.cpu = 1;

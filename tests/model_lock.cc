@@ -138,6 +138,7 @@ using ::model_ref;
 #define __atomic_compare_exchange_n(word, expected, value, weak, success, failure) \
     (model_ref(*(word)).compare_exchange_strong(*(expected), (value), order(success), order(failure)))
 #include "lock.cc"
+#include "workqueue.h"
 #undef atomic_ref
 #undef syscall
 
@@ -291,6 +292,7 @@ static long model_syscall(long number, ...)
 }
 
 // What lock.cc needs of the rest of the library.
+pw_workqueue pw::detail::no_workqueue;
 namespace pw::detail {
 constinit gate_line gate;
 constinit caller *caller_pages[most_callers / callers_a_page] = {};

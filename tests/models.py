@@ -17,32 +17,90 @@ import subprocess
 import sys
 import tempfile
 
-# A tag's letter: the model that must fail without that barrier, and the file that has it.
+# A tag's letter: the model that must fail without that barrier, and the files that have such.
 PROTOCOLS = {
-    "W": ("idle", "src/idle.h"),
-    "I": ("flush", "src/item.h"),
-    "Q": ("quiesce", "src/quiesce.h"),
-    "C": ("completion", "src/completion.h"),
-    "V": ("visit", "src/visit.h"),
+    "W": ("idle", ["src/idle.h"]),
+    "I": ("flush", ["src/item.h"]),
+    "K": ("cancel", ["src/item.h", "src/quiesce.h"]),
+    "Q": ("quiesce", ["src/quiesce.h"]),
+    "C": ("completion", ["src/completion.h"]),
+    "V": ("visit", ["src/visit.h"]),
 }
 
 LANE = ("lane", "src/lane.cc")
-# Tag, what is done, model and file, the text (once in the file), and what replaces it.
+WAITS = ("lane", "src/waits.cc")
+# Tag, what is done, model and file, the text (once in the file), and what replaces it; or several such pairs, and None.
 STEPS = [
     ("I7", "looks at current first", "flush", "src/item.h",
      """        state = word.load(std::memory_order_acquire); // [I5] pairs with the release in start()
-        if (state & item_state::pending)
+        if (item_state::is_queued(state))
             return true;
         return current_.load(std::memory_order_acquire) == item;""",
      """        bool runs = current_.load(std::memory_order_acquire) == item;
         state = word.load(std::memory_order_acquire);
-        return (state & item_state::pending) || runs;"""),
+        return item_state::is_queued(state) || runs;"""),
     ("I8", "clears pending by a store", "flush", "src/item.h",
-     "state.exchange(before & ~item_state::pending, std::memory_order_acq_rel);",
-     "state.store(before & ~item_state::pending, std::memory_order_release);"),
+     """            if (state.compare_exchange_weak(before, after, std::memory_order_acq_rel, // [I3]
+                                            std::memory_order_relaxed))
+                return before;""",
+     """            state.store(after, std::memory_order_release);
+            return before;"""),
     ("I9", "a claim writes nothing if pending", "flush", "src/item.h",
-     "    while (!state.compare", "    while (!(before & item_state::pending) && !state.compare"),
+     """        uint64_t after = before;
+        if (!(before & item_state::pending)) {
+            if (before & item_state::unusual)""",
+     """        uint64_t after = before;
+        if (before & item_state::pending) {
+            return before;
+        } else {
+            if (before & item_state::unusual)"""),
     ("I10", "waits for no claimant", "flush", "src/quiesce.h", "return (word & depth_mask) != 0 &&", "return false &&"),
+    ("K1", "acq_rel -> acquire", "cancel", "src/item.h",
+     "compare_exchange_strong(before, after, std::memory_order_acq_rel, // [K1]",
+     "compare_exchange_strong(before, after, std::memory_order_acquire, // [K1]"),
+    ("K4", "reads the place of a claimant still inside", "cancel", "src/item.h", "            left(before); // [K4]\n", ""),
+    ("K8", "a stand-in runs whatever its place", "cancel", "src/item.h",
+     "            if (place.load(std::memory_order_relaxed) != ours) // relaxed: ordered by left()\n                return false;\n", ""),
+    ("K9", "runs at the own node in any case", "cancel", "src/item.h",
+     "            if (item_state::is_here(before))\n                after &= ~item_state::pending;",
+     "            if (before & item_state::pending)\n                after &= ~(item_state::pending | item_state::stood_in);"),
+    ("K11", "claims again and waits for no claimant", "calls", "src/work.cc",
+     "            wait_until_queued(inside, before);\n            if ((before & item_state::linked) && !place) {",
+     "            if ((before & item_state::linked) && !place) {"),
+    ("K12", "its barrier waits for no claimant", "calls", "src/work.cc",
+     "        if (held)\n            wait_until_queued(inside, before);\n        break;", "        break;"),
+    ("K13", "cancelling refuses nothing", "calls", "src/work.cc", "} else if (before & item_state::cancelling) {",
+     "} else if (false) {"),
+    ("K14", "a timer's claim forgets who refuses", "calls", "src/item.h", " | (before & item_state::cancelling);", ";"),
+    ("K15", "cancelling does not wait for what runs", "calls", "src/work.cc", "held = target.running.busy(&work, word, state) ||",
+     "held = item_state::is_queued(state = word.load(std::memory_order_acquire)) ||"),
+    ("K16", "cancelling does not look again behind a timer", "calls", "src/work.cc",
+     "            if (!taken_back && armed_here(reinterpret_cast<const pw_delayed &>(work)))\n                continue;\n", ""),
+    ("A1", "who arms wakes nobody", "calls", "src/timer.cc", "if (earlier && this_thread.worker_here != &keeper) {", "if (false) {"),
+    ("A2", "looks at the timers before it is idle", "calls", "src/worker.cc",
+     "    self.queue.idle.declare();\n    PW_INJECT();\n    uint64_t earliest = self.timers.earliest();",
+     "    uint64_t earliest = self.timers.earliest();\n    PW_INJECT();\n    self.queue.idle.declare();"),
+    ("A3", "arms and waits for no claimant", "calls", "src/timer.cc", "!may_overwrite(inside, before)) {", "false) {"),
+    ("H1", "sleeps with an eye on one queue only", "calls", "src/worker.cc", "if (something_arrived(self) || (earliest",
+     "if (!self.queue.nothing_arrived() || (earliest"),
+    ("D1", "counts before it queues", "calls", "src/work.cc",
+     [("        uint64_t before = claim(std::atomic_ref(work.state), kind, inside.claim_mark());\n        int result = 1;",
+       "        if (chained)\n            queued_while_draining(wq);\n"
+       "        uint64_t before = claim(std::atomic_ref(work.state), kind, inside.claim_mark());\n        int result = 1;"),
+      ("        if (pw_unlikely(chained) && result == 1)\n            queued_while_draining(wq);\n", "")], None),
+    ("D2", "counts before it hands over", "calls", "src/work.cc",
+     [("    lane::admission admitted = through.admit(work, wq, record);",
+       "    if (chained)\n        queued_while_draining(wq);\n    lane::admission admitted = through.admit(work, wq, record);"),
+      ("    if (chained && (admitted", "    if (false && (admitted")], None),
+    ("D3", "looks at what is armed last", "calls", "src/workqueue.cc",
+     [("        if (disarm && wq.armed", "        bool chained = wq.chained.load(std::memory_order_acquire) != before;\n        PW_INJECT();\n"
+       "        if (disarm && wq.armed"),
+      ("        if (wq.chained.load(std::memory_order_acquire) == before)\n", "        if (!chained)\n")], None),
+    ("D4", "a timer counts behind its disarming", "calls", "src/timer.cc",
+     [("    wq->armed.fetch_sub(1, std::memory_order_release);\n", ""),
+      ("    // In this order: see drain().\n", "    wq->armed.fetch_sub(1, std::memory_order_release);\n    PW_INJECT();\n")], None),
+    ("D5", "does not wait for who saw no drain", "calls", "src/workqueue.cc", "static void settle() { wait_for_passages(); }",
+     "static void settle() {}"),
     ("L1", "acquire -> relaxed", "lock", "include/pwlocks/lock.h", "tid, 0, __ATOMIC_ACQUIRE,",
      "tid, 0, __ATOMIC_RELAXED,"),
     ("L2", "release -> relaxed", "lock", "include/pwlocks/lock.h", "__atomic_store_n(&instance->owner, 0, __ATOMIC_RELEASE)",
@@ -57,8 +115,8 @@ STEPS = [
     ("T4", "what is handed to a runner does not count", *LANE, "if (each->again && each->again <= ticket)", "if (false)"),
     ("T5", "what was handed over and runs does not count", *LANE,
      "if (each->ticket && each->ticket <= ticket && !is_ours(each))", "if (false)"),
-    ("T6", "runs what is running", *LANE, "if (run_record *now = find(&item)) {",
-     "if (run_record *now = nullptr) {"),
+    ("T6", "runs what is running", *LANE, "if (run_record *now = find(&item)) {\n        note_hand_over(item, wq, *record.row);",
+     "if (run_record *now = nullptr) {\n        note_hand_over(item, wq, *record.row);"),
     ("T7", "the head does not wait for itself", *LANE, "if (!first_ || find(first_))", "if (!first_)"),
     ("T8", "the head does not wait for runners", *LANE, "(each->ticket && each->ticket < first_->ticket) || (each->again",
      "(each->again"),
@@ -71,12 +129,29 @@ STEPS = [
     ("T11", "no look at the list after a run", *LANE,
      "    // Either way something has ended that the head of the list may have waited for.\n    kick();", ""),
     ("T12", "the deputy gets its item twice", *LANE, "if (kicked_ || !head_ready())", "if (!head_ready())"),
-    ("T13", "pending while it runs", *LANE, "            clear_pending(*record.item);\n", ""),
+    ("T13", "pending while it runs", *LANE, "            clear_pending(*item);\n", ""),
     ("T14", "nobody runs what an ended thread leaves", *LANE, "    if (record.again)\n        list(*record.item);\n", ""),
-    ("T15", "a flush waits for its own thread", *LANE, "if (waits_for_us(item))", "if (false)"),
-    ("T16", "no look at what waits below us", *LANE, "if (now && is_ours(now))", "if (false)"),
-    ("T17", "a stop is not woken", *LANE,
-     "    if (idle())\n        wake_waiters(nullptr);\n    return record.ticket != 0;", "    return record.ticket != 0;"),
+    ("T15", "no look at what the list waits for", *LANE, "(each->ticket && each->ticket < last)", "false"),
+    ("T16", "no look at what runs and is waited for", *LANE,
+     "bool blocks = key.covers(each->item, each->wq, each->number()) ||", "bool blocks ="),
+    ("T17", "a stop is not woken", *LANE, "    wake_if_idle();\n    return goes_on;", "    return goes_on;"),
+    ("T18", "no look at what was handed over and is waited for", *LANE,
+     "(each->again && key.covers(each->item, each->item->wq, each->again))", "false"),
+    ("T19", "no look at hand-overs that the list waits for", *LANE, "(each->again && each->again < last)", "false"),
+    ("T20", "no look at the runner of what is listed", *LANE, "blocks = other == each->item", "blocks = false"),
+    ("T21", "no look at what the deputy runs", *LANE, "(last && each->thread == deputy)", "false"),
+    ("T22", "sees circles of one thread only", *WAITS, "if (blocker == goal || reaches(blocker, goal, 0))",
+     "if (blocker == goal)"),
+    ("T23", "sees no circle that ends at itself", *WAITS, "if (blocker == goal || reaches(blocker, goal, 0))",
+     "if (reaches(blocker, goal, 0))"),
+    ("T24", "imagines circles", *LANE, "bool blocks = key.covers(", "bool blocks = true || key.covers("),
+    ("T29", "sees no worker that waits for itself", "calls", "src/waits.cc", "if (target == goal && depth_ >= depth)",
+     "if (false)"),
+    ("T30", "a worker that calls makes no calls", "calls", "src/waits.cc", "edge.call_ ? edge.worker_->serving.load() : 0", "0"),
+    ("T25", "cancelling refuses nothing", *LANE, "if (!accepted && (state_of(item) & item_state::cancelling))",
+     "if (false)"),
+    ("T26", "cancelling does not wait", *LANE, "    if (waits)\n        self.done.wait(flush_spins());\n    if (asked)", "    if (asked)"),
+    ("T27", "nobody waits on when something is taken back", *LANE, "    wake_waiters(&item, item.wq, item.ticket);\n", ""),
 ]
 
 ORDER = re.compile(r"(memory_order_|__ATOMIC_)(\w+)")
@@ -112,15 +187,18 @@ def weakenings(code):
 
 
 def find_mutants(root):
-    for letter, (model, path) in PROTOCOLS.items():
-        seen = set()
+    seen = set()
+    for path in sorted({path for _, paths in PROTOCOLS.values() for path in paths}):
         lines = (root / path).read_text(encoding="utf-8").split("\n")
         for number, line in enumerate(lines):
             code, _, comment = line.partition("//")
             tag = re.match(r" \[([A-Z]\d+)\]", comment)
             if not code.strip() or not tag:
                 continue
-            if not tag[1].startswith(letter) or tag[1] in seen:
+            if tag[1] in {step[0] for step in STEPS}:
+                continue  # no barrier
+            model, paths = PROTOCOLS.get(tag[1][0], ("", []))
+            if path not in paths or tag[1] in seen:
                 sys.exit(f"models: {path}:{number + 1}: tag {tag[1]} is used twice or belongs elsewhere")
             seen.add(tag[1])
             found = list(weakenings(code))
@@ -128,13 +206,16 @@ def find_mutants(root):
                 sys.exit(f"models: {path}:{number + 1}: nothing to weaken at tag {tag[1]}")
             for what, text in found:
                 yield Mutant(tag[1], what, model, path, "\n".join(lines[:number] + [text] + lines[number + 1 :]))
-        if not seen:
-            sys.exit(f"models: {path}: no tag")
+    for letter, (model, paths) in PROTOCOLS.items():
+        if not any(tag.startswith(letter) for tag in seen):
+            sys.exit(f"models: no tag {letter} in {', '.join(paths)}")
     for tag, what, model, path, old, new in STEPS:
         text = (root / path).read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            sys.exit(f"models: {tag}: {path} has this {text.count(old)} times, not once: {old}")
-        yield Mutant(tag, what, model, path, text.replace(old, new))
+        for old, new in old if new is None else [(old, new)]:
+            if text.count(old) != 1:
+                sys.exit(f"models: {tag}: {path} has this {text.count(old)} times, not once: {old}")
+            text = text.replace(old, new)
+        yield Mutant(tag, what, model, path, text)
 
 
 def compile_model(compiler, tree, arguments):
@@ -153,9 +234,9 @@ def run(mutant, root, folder, compiler, number):
     if built.returncode != 0:
         return None, built.stderr
     try:
-        ran = subprocess.run([str(program)], capture_output=True, text=True, check=False, timeout=120)
+        ran = subprocess.run([str(program)], capture_output=True, text=True, check=False, timeout=600)
     except subprocess.TimeoutExpired:
-        return None, "did not end in 120 s"
+        return None, "did not end in 600 s"
     shutil.rmtree(tree)
     if ran.returncode not in (0, 1):
         return None, f"exit status {ran.returncode}\n{ran.stdout}{ran.stderr}"
@@ -167,6 +248,7 @@ def main():
     parser.add_argument("root", type=pathlib.Path, help="the source folder")
     parser.add_argument("build", type=pathlib.Path, help="a folder for temporary files")
     parser.add_argument("--only", default="", help="tags that start so, or a model's name")
+    parser.add_argument("--deep", action="store_true", help="the calls as a whole, too: they take minutes more")
     parser.add_argument("--compiler", default="g++")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
@@ -189,6 +271,8 @@ def main():
         if not re.search(rf"\b{tag}\b", page):
             sys.exit(f"models: doc/MEMORY-ORDER.md does not name {tag}")
     chosen = [each for each in everything if each.tag.startswith(arguments.only) or each.model == arguments.only]
+    if not arguments.deep and not arguments.only:
+        chosen = [each for each in chosen if each.model != "calls"]
 
     counts = [0, 0]
     with tempfile.TemporaryDirectory(dir=arguments.build) as name:
