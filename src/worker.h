@@ -146,8 +146,10 @@ int flush_spins();
 // The worker: it is about to take something, or has looked again and found nothing.
 inline void begin_turn(worker &self)
 {
-    // Release: whoever sees a queue emptied by us sees this. Full barrier: that last look comes behind this; see finishes_soon().
-    self.turn.fetch_add(1, std::memory_order_seq_cst);
+    // Release: whoever sees a queue emptied by us sees this. Full barrier behind it: that last look comes later; see finishes_soon(). On
+    // x86 the addition is one; elsewhere a sequentially consistent one may be overtaken by a later load.
+    self.turn.fetch_add(1, std::memory_order_release);
+    native_atomics::enqueued();
 }
 inline void end_turn(worker &self)
 {
