@@ -340,16 +340,20 @@ void serve_for_ever(worker &self)
 {
     this_thread.worker_here = &self;
     self.context.store(&this_thread);
-    // Under lock most of them have nothing to do: in which order they find that out does not matter.
-    if (is_lane())
-        threads->block_until(
-            [&self] { return something_arrived(self) || self.timers.earliest() != timer_queue::never; });
     for (;;) {
         if (self.through && timer_is_due(self))
             run_due_items(self);
         else if (!serve(self, 0))
             wait_for_work(self);
     }
+}
+
+void add_worker(worker &self)
+{
+    threads->add([&self] { serve_for_ever(self); }, true, [&self] {
+        // Under lock most of them have nothing to do.
+        return !is_lane() || something_arrived(self) || self.timers.earliest() != timer_queue::never;
+    });
 }
 
 void set_up(pw_strategy_t strategy, int cpus)
@@ -379,11 +383,11 @@ void set_up(pw_strategy_t strategy, int cpus)
         each.index = static_cast<size_t>(cpu);
         each.block = &blocks[cpu];
         each.segment = &segment;
-        threads->add([&each] { serve_for_ever(each); }, true);
+        add_worker(each);
         if (strategy == PW_STRATEGY_LOCK) {
             ::new (lane_of(cpu)) lane;
             lane_of(cpu)->init(cpu, static_cast<size_t>(cpu), cpu, {}, segment);
-            threads->add([cpu] { serve_for_ever(lane_of(cpu)->deputy()); }, true);
+            add_worker(lane_of(cpu)->deputy());
         }
     }
     for (int i = 0; i < most_items; ++i) {
@@ -703,7 +707,7 @@ void drains()
                 if (pw_workqueue_drain(wq) == 0)
                     drained("drained", {&x, &y});
             });
-        }, bound - 1);
+        });
         scenario(strategy == by_queue ? "destroy, queue" : "destroy, lock", strategy, 2, [strategy] {
             wq->live.store(true);
             wq->armed.store(0);
@@ -725,7 +729,7 @@ void drains()
                         threads->fail("a workqueue is destroyed, and something of it is armed");
                 }
             });
-        }, bound - 1);
+        });
     }
 }
 

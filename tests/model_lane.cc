@@ -81,7 +81,7 @@ record records[most_items];
 std::vector<call> calls;
 std::vector<pw_struct *> in_queues; // of deputies
 int now;
-unsigned bound = 2; // preemptions a schedule: more than these only by hand
+unsigned bound = 3; // preemptions a schedule: more than these only by hand
 const char *only;   // scenarios with this in their names, by hand as well
 alignas(lane) char lane_memory[lane_count][sizeof(lane)];
 alignas(64) char row_memory[most_threads][sizeof(stat::caller_row) + lane_count * sizeof(stat::caller_cell)];
@@ -327,6 +327,11 @@ void run_due(worker &self)
     }
 }
 
+bool has_work(worker &self)
+{
+    return self.timers.earliest() != timer_queue::never || !self.queue.nothing_arrived();
+}
+
 // As worker_main().
 void deputy(int cpu)
 {
@@ -334,9 +339,7 @@ void deputy(int cpu)
     this_thread.worker_here = &self;
     self.context.store(&this_thread);
     for (;;) {
-        threads->block_until([&self] {
-            return self.timers.earliest() != timer_queue::never || !self.queue.nothing_arrived();
-        });
+        threads->block_until([&self] { return has_work(self); });
         if (self.timers.earliest() != timer_queue::never) {
             run_due(self);
             continue;
@@ -372,7 +375,7 @@ void set_up()
     for (int cpu = 0; cpu < lane_count; ++cpu) {
         memset(lane_memory[cpu], 0, sizeof lane_memory[cpu]);
         lane_number(cpu).init(cpu, static_cast<size_t>(cpu), cpu, {}, *segment);
-        threads->add([cpu] { deputy(cpu); }, true);
+        threads->add([cpu] { deputy(cpu); }, true, [cpu] { return has_work(lane_number(cpu).deputy()); });
     }
     for (int i = 0; i < most_items; ++i) {
         items[i] = {};
@@ -549,6 +552,19 @@ void stopped()
         threads->add([] {
             queue(a);
             queue(b);
+        });
+        threads->add([] { stop(); });
+    });
+}
+
+void stopped_and_cancelled()
+{
+    scenario("a stop waits, and what it waits for is taken back", bound - 1, [] {
+        threads->add([] { queue(c); });
+        threads->add([] {
+            queue(c);
+            queue(d);
+            cancel(d);
         });
         threads->add([] { stop(); });
     });
@@ -938,6 +954,7 @@ int main(int count, char **arguments)
     freed();
     nested_flush();
     stopped();
+    stopped_and_cancelled();
     ended();
     flush_across();
     no_circle();

@@ -43,10 +43,11 @@ class schedules {
         } while (next());
     }
 
-    // A daemon need not end.
-    void add(std::function<void()> body, bool daemon = false)
+    // A daemon need not end. It begins when it is `ready`: threads that would only find out that they have nothing to do
+    // make for many schedules, in any order of theirs.
+    void add(std::function<void()> body, bool daemon = false, std::function<bool()> ready = {})
     {
-        threads_.push_back({std::move(body), daemon});
+        threads_.push_back({std::move(body), daemon, false, std::move(ready)});
     }
 
     int self() const { return running_; }

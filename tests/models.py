@@ -147,6 +147,12 @@ STEPS = [
     ("T24", "imagines circles", *LANE, "bool blocks = key.covers(", "bool blocks = true || key.covers("),
     ("T29", "sees no worker that waits for itself", "calls", "src/waits.cc", "if (target == goal && depth_ >= depth)",
      "if (false)"),
+    ("T28", "a stop is not woken when something is taken back", *LANE,
+     "    kick();\n    wake_if_idle();\n    return true;", "    kick();\n    return true;"),
+    ("T31", "the deputy goes on with its own item", *LANE, "bool goes_on = record.ticket && !on_deputy();",
+     "bool goes_on = record.ticket;"),
+    ("T32", "does not ask again when the item's next run has begun", *LANE, "(asked && self.key.limit == now->number())", "asked"),
+    ("T33", "refuses what was armed", *LANE, "admit_locked(item->work, wq, record, true)", "admit_locked(item->work, wq, record, false)"),
     ("T30", "a worker that calls makes no calls", "calls", "src/waits.cc", "edge.call_ ? edge.worker_->serving.load() : 0", "0"),
     ("T25", "cancelling refuses nothing", *LANE, "if (!accepted && (state_of(item) & item_state::cancelling))",
      "if (false)"),
@@ -248,7 +254,6 @@ def main():
     parser.add_argument("root", type=pathlib.Path, help="the source folder")
     parser.add_argument("build", type=pathlib.Path, help="a folder for temporary files")
     parser.add_argument("--only", default="", help="tags that start so, or a model's name")
-    parser.add_argument("--deep", action="store_true", help="the calls as a whole, too: they take minutes more")
     parser.add_argument("--compiler", default="g++")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
@@ -271,8 +276,6 @@ def main():
         if not re.search(rf"\b{tag}\b", page):
             sys.exit(f"models: doc/MEMORY-ORDER.md does not name {tag}")
     chosen = [each for each in everything if each.tag.startswith(arguments.only) or each.model == arguments.only]
-    if not arguments.deep and not arguments.only:
-        chosen = [each for each in chosen if each.model != "calls"]
 
     counts = [0, 0]
     with tempfile.TemporaryDirectory(dir=arguments.build) as name:
