@@ -34,6 +34,7 @@ constexpr size_t last_resort_rows = 16;
 constexpr size_t function_capacity = 512;
 constexpr size_t longest_probe = 16;
 constexpr size_t workqueue_capacity = 64;
+constexpr size_t tally_capacity = 128;
 
 constexpr size_t round_up(size_t size, size_t step)
 {
@@ -49,6 +50,13 @@ size_t page_size()
 void copy_text(char *to, size_t size, const char *text)
 {
     memcpy(to, text, strnlen(text, size - 1));
+}
+
+uint64_t read_clock(clockid_t clock)
+{
+    timespec now = {};
+    clock_gettime(clock, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
 // A memfd, above the standard descriptors: a program started with those closed must not find the segment
@@ -76,15 +84,22 @@ bool is_lack_of_resources(int error)
 
 } // namespace
 
-stat_segment::plan stat_segment::plan_for(size_t cpu_count)
+stat_segment::plan stat_segment::plan_for(const stat_facts &facts)
 {
+    size_t cpus = facts.cpus.size();
+    bool has_places = facts.strategy == PW_STRATEGY_LOCK && cpus <= stat::most_place_cpus;
     plan layout;
     layout.ignored = round_up(sizeof(stat::header), line);
     layout.functions = round_up(layout.ignored + sizeof(ignored_options::text), line);
     layout.workqueues = layout.functions + function_capacity * sizeof(stat::function);
     layout.cpus = round_up(layout.workqueues + workqueue_capacity * sizeof(stat::workqueue), line);
-    layout.callers = layout.cpus + cpu_count * sizeof(stat::cpu_block);
-    layout.row_stride = round_up(sizeof(stat::caller_row) + cpu_count * sizeof(stat::caller_cell), line);
+    layout.histograms = layout.cpus + cpus * sizeof(stat::cpu_block);
+    layout.tallies = layout.histograms + cpus * stat::histogram_kinds * sizeof(stat::histogram);
+    layout.places = layout.tallies + cpus * tally_capacity * sizeof(stat::tally);
+    layout.place_count = has_places ? cpus + 1 : 0;
+    layout.place_stride = round_up(layout.place_count * sizeof(stat::counter), line);
+    layout.callers = layout.places + cpus * layout.place_stride;
+    layout.row_stride = round_up(sizeof(stat::caller_row) + cpus * sizeof(stat::caller_cell), line);
     layout.row_capacity = std::clamp(address_space / layout.row_stride, least_rows, most_rows);
     return layout;
 }
@@ -92,6 +107,21 @@ stat_segment::plan stat_segment::plan_for(size_t cpu_count)
 stat::cpu_block &stat_segment::cpu(size_t index) const
 {
     return reinterpret_cast<stat::cpu_block *>(base_ + plan_.cpus)[index];
+}
+
+stat::histogram &stat_segment::histogram(size_t index, stat::histogram_kind kind) const
+{
+    return reinterpret_cast<stat::histogram *>(base_ + plan_.histograms)[index * stat::histogram_kinds + kind];
+}
+
+std::span<stat::tally> stat_segment::tallies(size_t index) const
+{
+    return {reinterpret_cast<stat::tally *>(base_ + plan_.tallies) + index * tally_capacity, tally_capacity};
+}
+
+std::span<stat::counter> stat_segment::places(size_t index) const
+{
+    return {reinterpret_cast<stat::counter *>(base_ + plan_.places + index * plan_.place_stride), plan_.place_count};
 }
 
 stat::lock_events &stat_segment::locks_of(int index) const
@@ -191,7 +221,7 @@ int stat_segment::map_anonymous(size_t wanted)
 int stat_segment::create(const stat_facts &facts, bool visible)
 {
     destroy();
-    plan_ = plan_for(facts.cpus.size());
+    plan_ = plan_for(facts);
     size_t wanted = plan_.callers + plan_.row_stride; // room for one row at least
     int error = visible ? map_file(wanted) : map_anonymous(wanted);
     if (visible && error != 0 && !is_lack_of_resources(error)) {
@@ -199,7 +229,7 @@ int stat_segment::create(const stat_facts &facts, bool visible)
         static constinit std::atomic_flag reported;
         if (!reported.test_and_set())
             report("stat: no sealed memfd: %s: pw-stat cannot see this process", strerrordesc_np(-error));
-        plan_ = plan_for(facts.cpus.size());
+        plan_ = plan_for(facts);
         error = map_anonymous(wanted);
     }
     if (error != 0) {
@@ -219,9 +249,9 @@ void stat_segment::publish(const stat_facts &facts)
     head.pid = getpid();
     head.strategy = facts.strategy;
     head.lock_method = facts.lock_method;
-    timespec now = {};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    head.start_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+    head.full = facts.full;
+    head.start_ns = read_clock(CLOCK_BOOTTIME);
+    head.start_monotonic_ns = read_clock(CLOCK_MONOTONIC);
     copy_text(head.source, sizeof head.source, facts.source);
 
     head.ignored_capacity = ignored_options::capacity;
@@ -242,6 +272,16 @@ void stat_segment::publish(const stat_facts &facts)
     head.workqueue_capacity = workqueue_capacity;
     head.workqueue_stride = sizeof(stat::workqueue);
     head.workqueue_offset = plan_.workqueues;
+
+    head.histogram_offset = plan_.histograms;
+    head.histogram_stride = sizeof(stat::histogram);
+    head.histogram_count = stat::histogram_kinds;
+    head.tally_offset = plan_.tallies;
+    head.tally_stride = sizeof(stat::tally);
+    head.tally_capacity = tally_capacity;
+    head.place_offset = plan_.places;
+    head.place_stride = static_cast<uint32_t>(plan_.place_stride);
+    head.place_count = static_cast<uint32_t>(plan_.place_count);
 
     head.cpu_count = static_cast<uint32_t>(facts.cpus.size());
     head.cpu_stride = sizeof(stat::cpu_block);
@@ -287,7 +327,7 @@ stat::caller_row *stat_segment::row(size_t slot)
     return reinterpret_cast<stat::caller_row *>(base_ + plan_.callers + given * plan_.row_stride);
 }
 
-void stat_segment::show_workqueue(size_t place, const char *name, bool high)
+void stat_segment::show_workqueue(size_t place, const char *name, bool high, uint64_t id)
 {
     if (place >= workqueue_capacity)
         return;
@@ -296,6 +336,7 @@ void stat_segment::show_workqueue(size_t place, const char *name, bool high)
     if (!name[0])
         return;
     slot.high = high;
+    slot.id = id;
     memset(slot.name, 0, sizeof slot.name);
     copy_text(slot.name, sizeof slot.name, name);
     slot.state.store(1, std::memory_order_release); // pairs with the acquire in pw-stat; publishes the name

@@ -20,6 +20,7 @@ struct stat_facts {
     stat::lock_method lock_method;
     const ignored_options *ignored;
     std::span<const worker_cpu> cpus;
+    bool full = false;
 };
 
 // One segment per start of the runtime. With `visible` false the same memory without a memfd: the writers
@@ -46,6 +47,14 @@ class stat_segment {
     // Of the CPU with that block, or of all that have none.
     stat::lock_events &locks_of(int index) const;
 
+    // Of the CPU with that block: a histogram, the tallies, and how often its items ran on which CPU under the lock strategy, by the
+    // blocks' order, at the end elsewhere. That one is empty under queue, and where there are too many CPUs.
+    stat::histogram &histogram(size_t index, stat::histogram_kind kind) const;
+    std::span<stat::tally> tallies(size_t index) const;
+    std::span<stat::counter> places(size_t index) const;
+
+    bool full() const { return head().full; }
+
     // The row of caller slot `slot` (0, 1, 2 ... in any order), growing the file to hold it; beyond the
     // capacity, or if the file cannot grow, the last row, counted in callers_unseen. Serialized by the
     // caller.
@@ -63,15 +72,16 @@ class stat_segment {
     void name_function(pw_func_t function);
 
     // Shows a workqueue at that place, or none with an empty name. Serialized by the caller.
-    void show_workqueue(size_t place, const char *name, bool high);
+    void show_workqueue(size_t place, const char *name, bool high, uint64_t id);
 
   private:
     struct plan {
-        size_t ignored, functions, workqueues, cpus, callers; // offsets
+        size_t ignored, functions, workqueues, cpus, histograms, tallies, places, callers; // offsets
         size_t row_stride, row_capacity;
+        size_t place_count, place_stride;
         size_t end() const { return callers + row_capacity * row_stride; }
     };
-    static plan plan_for(size_t cpu_count);
+    static plan plan_for(const stat_facts &facts);
     int reserve(int protection, int flags);
     int map_file(size_t wanted);
     int map_anonymous(size_t wanted);

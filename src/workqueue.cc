@@ -20,6 +20,7 @@ namespace {
 constinit std::mutex registry;
 constinit pw_workqueue *registered = nullptr; // every one there ever was
 constinit unsigned registered_count = 0;
+constinit uint64_t last_id = 0;
 constinit stat_segment *shown_in = nullptr;
 
 // In chunks that are never given back, like a thread's place.
@@ -43,7 +44,7 @@ void show(const pw_workqueue &wq)
 {
     if (shown_in)
         shown_in->show_workqueue(wq.index, wq.live.load(std::memory_order_relaxed) ? wq.name : "", // relaxed: the mutex orders
-                                 wq.priority == item_state::high);
+                                 wq.priority == item_state::high, wq.id);
 }
 
 // Whether the calling thread, a worker, runs one of the workqueue's functions. Under lock the lanes know.
@@ -273,6 +274,7 @@ struct pw_workqueue *pw_workqueue_create(const char *name, unsigned flags)
     strncpy(wq->name, name, sizeof wq->name - 1);
     wq->name[sizeof wq->name - 1] = '\0';
     wq->priority = flags & PW_WQ_HIGHPRI ? item_state::high : item_state::normal;
+    wq->id = ++last_id;
     wq->live.store(true, std::memory_order_release); // pairs with the acquire in may_queue()
     show(*wq);
     return wq;

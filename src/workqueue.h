@@ -22,6 +22,7 @@ struct pw_workqueue {
     std::atomic<uint64_t> armed{0};   // delayed items, so that destroy need not search for none
     uint64_t priority = 0; // item_state::normal or high
     unsigned index = 0;
+    uint64_t id = 0; // this one's, not its memory's: 1, 2, 3 ...
     char name[PW_WQ_NAME_MAX + 1] = {};
     pw_workqueue *next_registered = nullptr;
 };

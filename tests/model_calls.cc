@@ -786,7 +786,7 @@ constinit gate_line gate;
 constinit caller *caller_pages[most_callers / callers_a_page] = {};
 void stat_segment::name_function(pw_func_t) {}
 void stat_segment::destroy() {}
-void stat_segment::show_workqueue(size_t, const char *, bool) {}
+void stat_segment::show_workqueue(size_t, const char *, bool, uint64_t) {}
 void note_refusal() {}
 int start_on_first_use()
 {

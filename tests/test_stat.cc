@@ -140,11 +140,11 @@ TEST_CASE("workqueues are shown where they are put, until they are taken away")
     stat_segment writer;
     REQUIRE(writer.create(sample_facts(), visible) == 0);
     const std::string longest(PW_WQ_NAME_MAX, 'x');
-    writer.show_workqueue(5, "flusher", false);
-    writer.show_workqueue(0, longest.c_str(), true);
-    writer.show_workqueue(63, "last", false);
-    writer.show_workqueue(64, "one too many", false);
-    writer.show_workqueue(7, "", true);
+    writer.show_workqueue(5, "flusher", false, 7);
+    writer.show_workqueue(0, longest.c_str(), true, 7);
+    writer.show_workqueue(63, "last", false, 7);
+    writer.show_workqueue(64, "one too many", false, 7);
+    writer.show_workqueue(7, "", true, 7);
     if (!visible)
         return;
     segment reader(only_descriptor());
@@ -153,9 +153,9 @@ TEST_CASE("workqueues are shown where they are put, until they are taken away")
     CHECK((seen[0].name == longest && seen[0].high));
     CHECK((seen[1].name == "flusher" && !seen[1].high));
     CHECK((seen[2].name == "last" && !seen[2].high));
-    writer.show_workqueue(5, "", false);
-    writer.show_workqueue(0, "short", false); // nothing of the longer name is left
-    writer.show_workqueue(63, "last", true);
+    writer.show_workqueue(5, "", false, 7);
+    writer.show_workqueue(0, "short", false, 7); // nothing of the longer name is left
+    writer.show_workqueue(63, "last", true, 7);
     seen = reader.read_workqueues();
     REQUIRE(seen.size() == 2);
     CHECK((seen[0].name == "short" && !seen[0].high));

@@ -37,8 +37,8 @@ class forgery {
         writer.row(2)->running = 0x4000;
         writer.row(2)->running_cpu = 41;
         writer.name_function(reinterpret_cast<pw_func_t>(uintptr_t{0x4000}));
-        writer.show_workqueue(0, "flusher", false);
-        writer.show_workqueue(2, "urgent", true);
+        writer.show_workqueue(0, "flusher", false, 7);
+        writer.show_workqueue(2, "urgent", true, 7);
         std::vector<int> made = segment_descriptors();
         REQUIRE(made.size() == 1);
         struct stat now;
