@@ -164,7 +164,7 @@ bool begin_item(worker &self, pw_struct *&node)
 // Runs everything that is queued. False if nothing was.
 bool serve(worker &self, uint32_t generation)
 {
-    begin_turn(self);
+    self.turn.begin();
     pw_func_t last = nullptr;
     bool some = false, orphan = false;
     while (pw_struct *item = pick(self, orphan)) {
@@ -211,7 +211,7 @@ bool serve(worker &self, uint32_t generation)
         return true;
     self.wq_now = &no_workqueue;
     self.running.finish();
-    end_turn(self);
+    self.turn.end();
     self.block->running.store(0, std::memory_order_relaxed);
     return some;
 }

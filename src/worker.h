@@ -19,6 +19,7 @@
 #include "inject.h"
 #include "item.h"
 #include "timer_queue.h"
+#include "turn.h"
 #include "waits.h"
 
 #include <pthread.h>
@@ -57,8 +58,8 @@ struct worker {
     unsigned until_clock = 0;               // items until it looks at the clock, if a timer is armed
     uint64_t wake_cost_ns = 0;              // measured: from a producer's decision to wake it until it runs
 
-    // Odd from before it takes something until nothing is left. A line of its own, which flushes look at.
-    alignas(PW_CACHE_LINE) std::atomic<uint32_t> turn{0};
+    // A line of its own, which flushes look at.
+    alignas(PW_CACHE_LINE) turn_word<native_atomics> turn;
 
     // Written by who wakes it, to be measured.
     alignas(PW_CACHE_LINE) std::atomic<uint64_t> woken_at{0};
@@ -143,45 +144,27 @@ inline void enqueue(worker &self, pw_struct &item, uint64_t kind)
 // How long a flush spins before it sleeps, in pauses: some microseconds, or nothing where there is one CPU.
 int flush_spins();
 
-// The worker: it is about to take something, or has looked again and found nothing.
-inline void begin_turn(worker &self)
+// Any thread: whether no item has arrived that was not taken, at either priority.
+inline bool no_item_arrived(worker &self)
 {
-    // Release: whoever sees a queue emptied by us sees this. Full barrier behind it: that last look comes later; see finishes_soon(). On
-    // x86 the addition is one; elsewhere a sequentially consistent one may be overtaken by a later load.
-    self.turn.fetch_add(1, std::memory_order_release);
-    native_atomics::enqueued();
-}
-inline void end_turn(worker &self)
-{
-    // Relaxed: our own. Release: publishes what the functions did.
-    self.turn.store(self.turn.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    return self.queue.nothing_arrived() && self.high.nothing_arrived();
 }
 
-// Any thread: whether everything that was queued before this call, at either priority, has finished. Its writes are visible then.
-// Cautious: false if something else was queued meanwhile.
+// Any thread: whether everything that was queued before this call has finished. Its writes are visible then. See turn.h.
 inline bool has_finished(worker &self)
 {
-    if (!self.queue.nothing_arrived() || !self.high.nothing_arrived())
-        return false;
-    // Acquire: pairs with the take's exchange. Without it: 1. we see no turn; 2. the worker begins one and takes everything; 3. we see
-    // the queues empty.
-    std::atomic_thread_fence(std::memory_order_acquire);
-    return self.turn.load(std::memory_order_acquire) % 2 == 0; // pairs with the release in end_turn()
+    return self.turn.is_over([&] { return no_item_arrived(self); });
 }
 
 // Any thread: the same, and waits for a moment for that. For what is short: a barrier would need the queue's line, and the worker, once
-// more. Looks at no item, which may be gone by then, and again and again only at the turn. One that begins behind our first look at it does
-// not end before what was queued earlier has run: what we queued was visible by then (full barrier behind the enqueue; there and in
-// begin_turn()), and so to the look that ends it. One that went on already may have had that look before.
+// more. Looks at no item, which may be gone by then.
 inline bool finishes_soon(worker &self)
 {
-    native_atomics::enqueued();
-    uint32_t first = self.turn.load(std::memory_order_acquire); // acquire, all: pair with the release in end_turn()
+    uint32_t first = self.turn.look();
     if (has_finished(self))
         return true;
     for (int spins = 4 * flush_spins(); spins > 0; --spins) {
-        uint32_t now = self.turn.load(std::memory_order_acquire), ends = now - first;
-        if (now % 2 == 0 && (ends >= 2 || (ends == 1 && has_finished(self))))
+        if (self.turn.is_over_since(first, [&] { return no_item_arrived(self); }))
             return true;
         if (spins % 8 == 0)
             cpu_relax(); // rarely: it takes as long as a line does to get here
