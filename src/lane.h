@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The lock strategy's side of a CPU: callers run items for it themselves, and the lane keeps for them the guarantees that a
 // worker gives by being alone. One lane per CPU; doc/MEMORY-ORDER.md, "Lanes".
+// lane.cc admits, lane_run.cc runs, lane_wait.cc waits and takes back.
 //
 // Everything in a lane, and the state and ticket of an item that goes through one, is written under its mutex. The program's
 // functions run outside of it. What runs is recorded on the stack of the thread that runs it, since the item may be freed by
@@ -135,7 +136,6 @@ class lane {
     void begin(pw_struct *item, const pw_workqueue *wq, run_record &record);
     void list(pw_struct &item);
     bool unlist(pw_struct &item);
-    bool listed(const pw_struct &item) const;
     size_t count_covered(const work_key &key) const;
     bool begin_wait_locked(waiter &self);
     bool head_ready() const;

@@ -114,6 +114,8 @@ static thread_context *context_here;
 #include "waits.cc"
 
 #include "lane.cc"
+#include "lane_run.cc"
+#include "lane_wait.cc"
 #include "timer_heap.cc"
 #include "timer.cc"
 #include "work.cc"

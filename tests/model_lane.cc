@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Lanes, src/lane.cc itself, and who waits for whom, src/waits.cc: the guarantees of <pwlocks/work.h> under the
+// Lanes, src/lane*.cc themselves, and who waits for whom, src/waits.cc: the guarantees of <pwlocks/work.h> under the
 // lock strategy, in all schedules of a few threads. Every step of a lane is under its mutex, and a function of
 // the program may be overtaken where it begins and ends, so points between those steps are all that schedules
 // need.
@@ -28,6 +28,8 @@ static void model_enqueue(worker &deputy, pw_struct &item);
 #define begin_waits model_begin_waits
 #define enqueue model_enqueue
 #include "lane.cc"
+#include "lane_run.cc"
+#include "lane_wait.cc"
 #undef begin_waits
 #undef enqueue
 #include "timer_heap.cc"
