@@ -11,6 +11,8 @@
 //   look at the queues, take, run; again                          look at the turn
 //   end():    turn + 1                [U2]      is_over():        look at the queues; at the turn    [U3, U4]
 //                                               is_over_since():  look at the turn, again and again  [U6]
+//
+// Model: tests/model_turn.cc.
 #pragma once
 
 #include "atomics.h"

@@ -20,6 +20,7 @@ import tempfile
 # A tag's letter: the model that must fail without that barrier, and the files that have such.
 PROTOCOLS = {
     "W": ("idle", ["src/idle.h"]),
+    "U": ("turn", ["src/turn.h"]),
     "I": ("flush", ["src/item.h"]),
     "K": ("cancel", ["src/item.h", "src/quiesce.h"]),
     "Q": ("quiesce", ["src/quiesce.h"]),
@@ -33,6 +34,15 @@ LANE_WAIT = ("lane", "src/lane_wait.cc")
 WAITS = ("lane", "src/waits.cc")
 # Tag, what is done, model and file, the text (once in the file), and what replaces it; or several such pairs, and None.
 STEPS = [
+    ("U7", "takes any turn's end for an answer", "turn", "src/turn.h", "(ends == 1 && is_over(nothing_arrived))", "ends == 1"),
+    ("U8", "looks at the turn first", "turn", "src/turn.h",
+     """        if (!nothing_arrived())
+            return false;
+""",
+     """        if (word_.load(std::memory_order_acquire) % 2 != 0)
+            return false;
+        return nothing_arrived();
+"""),
     ("I7", "looks at current first", "flush", "src/item.h",
      """        state = word.load(std::memory_order_acquire); // [I5] pairs with the release in start()
         if (item_state::is_queued(state))
