@@ -3,73 +3,8 @@
 # Runs pw-stat against real processes. Usage: test_pw_stat.sh PW_STAT STAT_TARGET
 set -uo pipefail
 
-if [[ $# -ne 2 ]]; then
-    echo "usage: test_pw_stat.sh PW_STAT STAT_TARGET" >&2
-    exit 2
-fi
-pw_stat=$1
-target=$2
-items=50
-scratch=$(mktemp -d)
-out=$scratch/out
-err=$scratch/err
-trap 'rm -rf -- "$scratch"' EXIT
-unset PWLOCKS PWLOCKS_OPTIONS PWLOCKS_CONF
-export PWLOCKS_CONF=/dev/null
-failures=0
-
-fail() {
-    echo "failed: $*"
-    [[ -s $out ]] && sed 's/^/  stdout: /' "$out"
-    [[ -s $err ]] && sed 's/^/  stderr: /' "$err"
-    failures=$((failures + 1))
-}
-
-# look STATUS [ARGUMENT...]: runs pw-stat, which must exit with STATUS
-look() {
-    local expected=$1 status=0
-    shift
-    timeout 60 "$pw_stat" "$@" >"$out" 2>"$err" </dev/null || status=$?
-    [[ $status -eq $expected ]] || fail "pw-stat $*: exit status $status, not $expected"
-}
-
-# look_fails STATUS FIRST_LINE [ARGUMENT...]: nothing on stdout, and that line on stderr
-look_fails() {
-    local status=$1 line=$2
-    shift 2
-    look "$status" "$@"
-    [[ ! -s $out ]] || fail "pw-stat $*: wrote to stdout"
-    [[ $(head -n 1 "$err") == "$line" ]] || fail "pw-stat $*: stderr is not: $line"
-    [[ $status -ne 1 || $(wc -l <"$err") -eq 1 ]] || fail "pw-stat $*: more than one line"
-}
-
-# start VARIABLE=VALUE... -- [block|locks|workqueues]: starts the target; sets pid, strategy, source, cpus
-start() {
-    local settings=()
-    while [[ $1 != -- ]]; do
-        settings+=("$1")
-        shift
-    done
-    shift
-    coproc helper { exec env "${settings[@]}" "$target" "$items" "$@" 2>"$scratch/helper"; }
-    # shellcheck disable=SC2154 # coproc assigns it
-    pid=$helper_PID
-    local ready=''
-    if ! read -r -t 120 ready strategy source cpus <&"${helper[0]}" || [[ $ready != ready ]]; then
-        cat "$scratch/helper"
-        echo "failed: stat_target did not start"
-        kill "$pid" 2>/dev/null
-        exit 1
-    fi
-}
-
-# Ends the target, which must end well.
-finish() {
-    local status=0 input=${helper[1]}
-    exec {input}>&-
-    wait "$pid" || status=$?
-    [[ $status -eq 0 ]] || fail "stat_target ended with status $status: $(cat "$scratch/helper")"
-}
+# shellcheck source=tests/pw_stat.bash
+source "$(dirname "${BASH_SOURCE[0]}")/pw_stat.bash"
 
 # column CPU HEADING: from the last output's row of that CPU
 column() {
@@ -205,13 +140,6 @@ grep -qE "^ *$pid " "$out" && fail "in the list without statistics"
 finish
 look_fails 1 "pw-stat: $$: does not use the pwlocks runtime (or it is not running)" "$$"
 
-for argument in abc -1 0 99999999999 '' 5x 1.5; do
-    look_fails 2 "pw-stat: \"$argument\": not a process id" "$argument"
-done
-look_fails 2 'pw-stat: The following argument was not expected: 2' 1 2
-look_fails 2 'pw-stat: The following argument was not expected: --wrong' --wrong
-look 0 --version
-grep -qE '^pw-stat [0-9]+\.[0-9]+' "$out" || fail "no version"
 look 0 --help
 for heading in CANCELLED PENDING PRIORITY; do
     grep -q "^  $heading " "$out" || fail "no explanation of the column $heading"
@@ -225,7 +153,4 @@ done
 "$pw_stat" --help 2>"$err" >/dev/full
 [[ $? -eq 1 && $(cat "$err") == 'pw-stat: cannot write: No space left on device' ]] || fail "a full disk"
 
-if [[ $failures -gt 0 ]]; then
-    echo "$failures checks failed"
-    exit 1
-fi
+report_failures

@@ -1,80 +1,22 @@
 // SPDX-License-Identifier: MIT
 // pw-stat: looks into running programs that use pwlocks.
-#include "output.h"
-#include "processes.h"
+#include "commands.h"
+#include "print.h"
 #include "text.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <charconv>
 #include <csignal>
-#include <cstring>
 #include <fcntl.h>
-#include <optional>
 #include <unistd.h>
 
 namespace {
 
 using namespace pw::tool;
 
-constexpr int success = 0;
-constexpr int failure = 1;
-constexpr int usage_error = 2;
-
-constexpr char columns_help[] = R"(
-Without PID: one line per process.
-  CPUS      CPUs that have a worker
-  UPTIME    since the runtime started
-With PID: what that process is set to, then one line per CPU. Counts are since the runtime started.
-  NODE      NUMA node
-  ISOLATED  whether the CPU is isolated (isolcpus, nohz_full)
-  QUEUED    items accepted for this CPU, whoever ran them
-  EXECUTED  items run to the end, by the CPU's worker or by callers
-  CANCELLED items taken back before they started
-  PENDING   items queued and neither executed nor cancelled yet, now
-  BATCHES   times the worker took everything that was queued
-  WAKEUPS   times the worker was woken from sleep
-  REMOTE    times a lock of this CPU was taken from another CPU with membarrier (queue strategy)
-  CONTENDED times somebody had to wait for a lock of this CPU
-  STATE     of the worker: idle (asleep), waking (it has work, but did not get its CPU yet), awake, or running
-            and the function; under the lock strategy also what callers run for this CPU
-Then one line per workqueue, if the program created any.
-  PRIORITY  normal, or high: served before normal ones
-Exit status: 0; 1 if the process cannot be shown; 2 for a usage error.)";
-
-// All of it, to a descriptor. A reader that went away is no error; anything else is, and 1.
-int write_all(int fd, std::string_view text)
-{
-    while (!text.empty()) {
-        ssize_t written = write(fd, text.data(), text.size());
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0 && errno == EPIPE)
-            return success;
-        if (written < 0) {
-            int error = errno;
-            if (fd != STDERR_FILENO)
-                write_all(STDERR_FILENO, fmt::format("pw-stat: cannot write: {}\n", strerror(error)));
-            return failure;
-        }
-        text.remove_prefix(static_cast<size_t>(written));
-    }
-    return success;
-}
-
-void complain(std::string_view text)
-{
-    write_all(STDERR_FILENO, fmt::format("pw-stat: {}\n", text));
-}
-
-int misuse(std::string_view text)
-{
-    complain(text);
-    write_all(STDERR_FILENO, "usage: pw-stat [PID] (see pw-stat --help)\n");
-    return usage_error;
-}
+constexpr char statuses_help[] = R"(
+Exit status: 0; 1 if a process cannot be shown or the output cannot be written; 2 for a usage error.)";
 
 // A file that we open must not become standard output because that was closed.
 void open_standard_descriptors()
@@ -84,62 +26,76 @@ void open_standard_descriptors()
             open("/dev/null", O_RDWR);
 }
 
-std::optional<int> parse_pid(std::string_view text)
-{
-    int pid = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
-    if (error != std::errc() || end != text.data() + text.size() || pid <= 0)
-        return std::nullopt;
-    return pid;
-}
-
-int show_list()
-{
-    survey found = find_processes();
-    for (const std::string &problem : found.problems)
-        complain(problem);
-    if (!found.processes.empty())
-        return write_all(STDOUT_FILENO, process_list(found));
-    std::string unseen;
-    if (found.denied > 0)
-        unseen = fmt::format(" ({} could not be looked into{})", found.denied,
-                             geteuid() == 0 ? "" : ": try as root");
-    complain("no process uses the pwlocks runtime" + unseen);
-    return success;
-}
-
-int show_process(int pid)
-{
-    try {
-        return write_all(STDOUT_FILENO, process_report(find_process(pid)));
-    } catch (const std::runtime_error &error) {
-        complain(fmt::format("{}: {}", pid, error.what()));
-        return failure;
+// The parser: an application with a subcommand for each command that has a name.
+class command_line {
+  public:
+    command_line() : app_(commands().front().what, "pw-stat")
+    {
+        app_.set_version_flag("--version", "pw-stat " PWLOCKS_VERSION, "Print the version and exit");
+        app_.require_subcommand(0, 1);
+        set_up(app_, commands().front());
+        for (const command &each : commands().subspan(1))
+            set_up(*app_.add_subcommand(each.name, each.what), each);
     }
-}
+
+    // What the user asked for; `asked` is filled in. Throws CLI's exceptions and misuse.
+    const command &parse(int argc, char **argv)
+    {
+        app_.parse(argc, argv);
+        for (const command &each : commands().subspan(1)) {
+            const CLI::App &chosen = *app_.get_subcommand(each.name);
+            if (chosen.parsed()) {
+                require_same_options(chosen);
+                return each;
+            }
+        }
+        return commands().front();
+    }
+
+    std::string help() const { return app_.help(); }
+
+    request asked;
+
+  private:
+    void set_up(CLI::App &app, const command &each)
+    {
+        app.footer(fmt::format("{}\n{}", each.help, statuses_help));
+        if (each.about == subject::none)
+            return;
+        CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");
+        who->required(each.about == subject::required);
+        who->each([](const std::string &given) {
+            if (given.empty())
+                throw misuse("\"\": not a process id");
+        });
+    }
+
+    // What stands before a subcommand must be something that it has, too.
+    void require_same_options(const CLI::App &chosen) const
+    {
+        for (const CLI::Option *option : app_.get_options())
+            if (option->count() > 0 && chosen.get_option_no_throw(option->get_name()) == nullptr)
+                throw misuse(
+                    fmt::format("{}: not together with \"{}\"", option->get_name(), chosen.get_name()));
+    }
+
+    CLI::App app_;
+};
 
 int run(int argc, char **argv)
 {
-    CLI::App app("Shows the processes that use the pwlocks runtime, or what it does in one of them.",
-                 "pw-stat");
-    app.set_version_flag("--version", "pw-stat " PWLOCKS_VERSION, "Print the version and exit");
-    app.footer(columns_help);
-    std::optional<std::string> pid_text;
-    app.add_option("PID", pid_text, "Process to look into");
+    command_line line;
     try {
-        app.parse(argc, argv);
+        const command &wanted = line.parse(argc, argv);
+        return wanted.run(line.asked);
     } catch (const CLI::CallForHelp &) {
-        return write_all(STDOUT_FILENO, app.help());
+        print(line.help());
     } catch (const CLI::CallForVersion &version) {
-        return write_all(STDOUT_FILENO, fmt::format("{}\n", version.what()));
+        print(fmt::format("{}\n", version.what()));
     } catch (const CLI::ParseError &error) {
-        return misuse(printable(error.what()));
+        throw misuse(printable(error.what()));
     }
-    if (!pid_text)
-        return show_list();
-    if (std::optional<int> pid = parse_pid(*pid_text))
-        return show_process(*pid);
-    return misuse(fmt::format("\"{}\": not a process id", printable(*pid_text)));
+    return success;
 }
 
 } // namespace
@@ -150,6 +106,12 @@ int main(int argc, char **argv)
     open_standard_descriptors();
     try {
         return run(argc, argv);
+    } catch (const cannot_print &end) {
+        return end.status;
+    } catch (const misuse &error) {
+        complain(error.what());
+        complain("see pw-stat --help");
+        return usage_error;
     } catch (const std::exception &error) {
         complain(error.what());
         return failure;

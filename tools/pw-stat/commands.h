@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// What pw-stat can be asked for: the subcommands, and what is shown without one.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace pw::tool {
+
+// A command line, taken apart.
+struct request {
+    std::string who; // a process's id or name; empty: none was given
+};
+
+// Whether a command is about a process.
+enum class subject { none, optional, required };
+
+// To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.
+struct command {
+    const char *name; // nullptr: what pw-stat does without a subcommand
+    const char *what;
+    const char *help; // what stands below the options: the columns
+    subject about;
+    int (*run)(const request &asked); // returns the exit status
+};
+
+// The one without a name first.
+std::span<const command> commands();
+
+} // namespace pw::tool
