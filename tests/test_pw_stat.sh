@@ -71,7 +71,7 @@ shows() {
 for setting in PWLOCKS=0 PWLOCKS=1; do
     start "$setting" --
     settles all_done
-    [[ $(awk 'table { rows++ } $1 == "CPU" { table = 1 } END { print rows + 0 }' "$out") -eq $(wc -w <<<"$cpus") ]] ||
+    [[ $(awk 'table && $1 ~ /^[0-9]+$/ { rows++ } $1 == "CPU" { table = 1 } END { print rows + 0 }' "$out") -eq $(wc -w <<<"$cpus") ]] ||
         fail "not one row per CPU"
     shows "strategy     $strategy (from $source)"
     shows "$(basename "$target") $items"

@@ -119,7 +119,7 @@ int list(const request &)
     if (found.processes.empty())
         complain("no process uses the pwlocks runtime" + unseen(found));
     else
-        print(process_list(found));
+        print(process_list(found, screen_of(STDOUT_FILENO)));
     return success;
 }
 
@@ -127,7 +127,8 @@ int show(const request &asked)
 {
     if (asked.who.empty())
         return list(asked);
-    return show_each(asked, [](const process &shown) { print(process_report(shown)); });
+    screen to = screen_of(STDOUT_FILENO);
+    return show_each(asked, [&](const process &shown) { print(process_report(shown, to)); });
 }
 
 constexpr command table[] = {

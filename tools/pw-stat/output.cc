@@ -1,69 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "output.h"
 
+#include "table.h"
 #include "text.h"
 
-#include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
 #include <iterator>
 
 namespace pw::tool {
 namespace {
-
-// Columns as wide as their widest cell; the last one is not padded.
-class table {
-  public:
-    enum class alignment { left, right };
-    struct column {
-        std::string heading;
-        alignment side;
-    };
-
-    explicit table(std::vector<column> columns) : columns_(std::move(columns))
-    {
-        for (const column &each : columns_)
-            widths_.push_back(width(each.heading));
-    }
-
-    void add(std::vector<std::string> cells)
-    {
-        for (size_t i = 0; i < cells.size(); ++i)
-            widths_[i] = std::max(widths_[i], width(cells[i]));
-        rows_.push_back(std::move(cells));
-    }
-
-    std::string text() const
-    {
-        std::vector<std::string> headings;
-        for (const column &each : columns_)
-            headings.push_back(each.heading);
-        std::string lines = line(headings);
-        for (const auto &row : rows_)
-            lines += line(row);
-        return lines;
-    }
-
-  private:
-    std::string line(const std::vector<std::string> &cells) const
-    {
-        std::string text;
-        for (size_t i = 0; i < cells.size(); ++i) {
-            std::string padding(widths_[i] - width(cells[i]), ' ');
-            if (i > 0)
-                text += "  ";
-            if (columns_[i].side == alignment::right)
-                text += padding + cells[i];
-            else
-                text += cells[i] + (i + 1 < cells.size() ? padding : "");
-        }
-        return text + '\n';
-    }
-
-    std::vector<column> columns_;
-    std::vector<size_t> widths_;
-    std::vector<std::vector<std::string>> rows_;
-};
 
 std::string uptime(const segment_facts &facts)
 {
@@ -92,22 +38,22 @@ std::string state_of(const cpu_state &cpu, bool only_workers_run)
 
 } // namespace
 
-std::string process_list(const survey &found)
+std::string process_list(const survey &found, const screen &to)
 {
-    using enum table::alignment;
-    table list({{"PID", right},
-                {"COMMAND", left},
-                {"STRATEGY", left},
-                {"SOURCE", left},
-                {"CPUS", left},
-                {"UPTIME", right}});
+    using enum side;
+    table list({{"PID", ""},
+                {"COMMAND", "", left},
+                {"STRATEGY", "", left},
+                {"SOURCE", "", left, 2},
+                {"CPUS", "", left, 1},
+                {"UPTIME", ""}});
     for (const listed_process &each : found.processes)
         list.add({std::to_string(each.pid), each.command, each.facts.strategy, each.facts.source,
                   cpu_list(each.facts.cpus), uptime(each.facts)});
-    return list.text();
+    return list.text(to);
 }
 
-std::string process_report(const process &shown)
+std::string process_report(const process &shown, const screen &to)
 {
     const segment_facts &facts = shown.stat.facts();
     std::string text;
@@ -127,36 +73,36 @@ std::string process_report(const process &shown)
         fmt::format_to(out, "inexact      {} threads share one row of counters: counts may be too low\n",
                        facts.callers_unseen);
     if (lock_counts other = shown.stat.read_elsewhere(); other.remote + other.contended > 0)
-        fmt::format_to(out, "other cpus   locks of CPUs without a worker: {} taken remotely, {} contended\n", other.remote,
-                       other.contended);
+        fmt::format_to(out, "other cpus   locks of CPUs without a worker: {} taken remotely, {} contended\n",
+                       other.remote, other.contended);
     text += '\n';
 
-    using enum table::alignment;
-    table rows({{"CPU", right},
-                {"NODE", right},
-                {"ISOLATED", left},
-                {"QUEUED", right},
-                {"EXECUTED", right},
-                {"CANCELLED", right},
-                {"PENDING", right},
-                {"BATCHES", right},
-                {"WAKEUPS", right},
-                {"REMOTE", right},
-                {"CONTENDED", right},
-                {"STATE", left}});
+    using enum side;
+    table rows({{"CPU", ""},
+                {"NODE", "", right, 5},
+                {"ISOLATED", "", left, 2},
+                {"QUEUED", "items", right, 1},
+                {"EXECUTED", "items", right, 1},
+                {"CANCELLED", "items", right, 4},
+                {"PENDING", "items"},
+                {"BATCHES", "times", right, 4},
+                {"WAKEUPS", "times", right, 3},
+                {"REMOTE", "locks", right, 2},
+                {"CONTENDED", "locks", right, 2},
+                {"STATE", "", left}});
     for (const cpu_state &each : shown.stat.read_cpus())
         rows.add({std::to_string(each.cpu), each.node < 0 ? "-" : std::to_string(each.node),
                   each.isolated ? "yes" : "no", std::to_string(each.queued), std::to_string(each.executed),
                   std::to_string(each.cancelled), std::to_string(each.pending), std::to_string(each.batches),
                   std::to_string(each.wakeups), std::to_string(each.locks.remote),
                   std::to_string(each.locks.contended), state_of(each, facts.strategy == "queue")});
-    text += rows.text();
+    text += rows.text(to);
 
     if (auto workqueues = shown.stat.read_workqueues(); !workqueues.empty()) {
-        table named({{"WORKQUEUE", left}, {"PRIORITY", left}});
+        table named({{"WORKQUEUE", "", left}, {"PRIORITY", "", left}});
         for (const workqueue_state &each : workqueues)
             named.add({each.name, each.high ? "high" : "normal"});
-        text += '\n' + named.text();
+        text += '\n' + named.text(to);
     }
     return text;
 }

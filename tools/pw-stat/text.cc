@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "text.h"
 
+#include <algorithm>
+#include <clocale>
 #include <cstdlib>
+#include <cwchar>
 #include <cxxabi.h>
 #include <memory>
 
@@ -41,6 +44,20 @@ bool steers_terminal(char32_t point)
            (point >= 0x2060 && point <= 0x206f) || point == 0xfeff; // joiners, isolates
 }
 
+// wcwidth() knows only the characters of the locale in force, which may be "C".
+size_t columns_of(char32_t point)
+{
+    if (point < 0x80)
+        return 1;
+    static const locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    if (!unicode)
+        return 1;
+    locale_t before = uselocale(unicode);
+    int columns = wcwidth(static_cast<wchar_t>(point));
+    uselocale(before);
+    return columns < 0 ? 1 : static_cast<size_t>(columns); // unassigned ones: most terminals show a box
+}
+
 // How many places of a mangled name may stand for an earlier part of it. Each can double the demangled text.
 int references(std::string_view symbol)
 {
@@ -73,10 +90,28 @@ std::string printable(std::string_view text)
 
 size_t width(std::string_view text)
 {
-    size_t points = 0;
-    for (char byte : text)
-        points += (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
-    return points;
+    size_t columns = 0;
+    while (!text.empty()) {
+        char32_t point = 0;
+        size_t length = std::max<size_t>(decode(text, point), 1);
+        columns += columns_of(point);
+        text.remove_prefix(length);
+    }
+    return columns;
+}
+
+size_t prefix_of_width(std::string_view text, size_t columns)
+{
+    size_t bytes = 0, used = 0;
+    while (bytes < text.size()) {
+        char32_t point = 0;
+        size_t length = std::max<size_t>(decode(text.substr(bytes), point), 1);
+        used += columns_of(point);
+        if (used > columns)
+            break;
+        bytes += length;
+    }
+    return bytes;
 }
 
 std::string readable_symbol(const std::string &symbol)

@@ -13,8 +13,13 @@ namespace pw::tool {
 // byte that is not part of valid UTF-8: nothing in it can steer a terminal.
 std::string printable(std::string_view text);
 
-// Code points in printable text.
+// Columns of a terminal that printable text takes: two for wide characters of East Asia, none for those that
+// combine with the one before.
 size_t width(std::string_view text);
+
+// Bytes of the longest beginning of printable text that takes at most so many columns. What combines with its
+// last character belongs to it.
+size_t prefix_of_width(std::string_view text, size_t columns);
 
 // A symbol as a person would write it: C++ names demangled, without the parameter that every work function
 // has. A symbol that could demangle into an enormous text stays as it is.
