@@ -9,12 +9,6 @@
 
 namespace pw::detail {
 
-struct native_futex {
-    static void wait(const void *word, uint32_t expected) { futex_wait(word, expected); }
-    static void wake(const void *word) { futex_wake(word, 1); }
-    static void relax() { cpu_relax(); }
-};
-
 template <typename P, typename Futex>
 class basic_completion {
   public:

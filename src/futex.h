@@ -49,6 +49,13 @@ inline void cpu_relax()
 #endif
 }
 
+// What the protocol headers wait with, as atomics.h is what they count with: a policy, which models replace.
+struct native_futex {
+    static void wait(const void *word, uint32_t expected) { futex_wait(word, expected); }
+    static void wake(const void *word) { futex_wake(word, 1); }
+    static void relax() { cpu_relax(); }
+};
+
 inline void sleep_ns(long ns)
 {
     int saved = errno;

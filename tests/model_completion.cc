@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Completion, src/completion.h: the waiter returns, sees what was done before complete(), and may destroy the
 // completion at once, whether it spun, slept or came too late to do either.
-#include "model.h"
+#include "model_futex.h"
 
 #include "completion.h"
 
@@ -9,36 +9,14 @@
 
 namespace {
 
-// The kernel looks at the word and goes to sleep in one step. A lost wake-up shows as a model that does not
-// end.
-class futex {
-  public:
-    static void wait(model::atomic<uint32_t> *word, uint32_t expected)
-    {
-        if (word->newest() != expected)
-            return;
-        sleeper = word;
-        while (sleeper)
-            model::pause();
-    }
-    static void wake(const void *word)
-    {
-        if (sleeper == word)
-            sleeper = nullptr;
-    }
-    static void relax() { model::pause(); }
-
-    static inline const void *sleeper = nullptr;
-};
-
 template <int spins>
 struct one_waiter : rl::test_suite<one_waiter<spins>, 2> {
-    std::optional<pw::detail::basic_completion<model::atomics, futex>> event;
+    std::optional<pw::detail::basic_completion<model::atomics, model::futex>> event;
     rl::var<int> result;
 
     void before()
     {
-        futex::sleeper = nullptr;
+        model::futex::reset();
         event.emplace();
         result(RL_INFO) = 0;
     }

@@ -26,6 +26,7 @@ PROTOCOLS = {
     "Q": ("quiesce", ["src/quiesce.h"]),
     "C": ("completion", ["src/completion.h"]),
     "V": ("visit", ["src/visit.h"]),
+    "M": ("mutex", ["src/futex_mutex.h"]),
 }
 
 LANE = ("lane", "src/lane.cc")
@@ -113,6 +114,13 @@ STEPS = [
       ("    // In this order: see drain().\n", "    wq->armed.fetch_sub(1, std::memory_order_release);\n    PW_INJECT();\n")], None),
     ("D5", "does not wait for who saw no drain", "calls", "src/workqueue.cc", "static void settle() { wait_for_passages(); }",
      "static void settle() {}"),
+    ("M5", "who slept knows of no other", "mutex", "src/futex_mutex.h",
+     "        while (word_.exchange(awaited, std::memory_order_acquire) != free)",
+     "        for (uint32_t mine = awaited; word_.exchange(mine, std::memory_order_acquire) != free; mine = held)"),
+    ("M6", "looks whether to wake, and then releases", "mutex", "src/futex_mutex.h",
+     "        if (word_.exchange(free, std::memory_order_release) == awaited)",
+     "        bool wakes = word_.load(std::memory_order_relaxed) == awaited;\n"
+     "        word_.store(free, std::memory_order_release);\n        if (wakes)"),
     ("L1", "acquire -> relaxed", "lock", "include/pwlocks/lock.h", "tid, 0, __ATOMIC_ACQUIRE,",
      "tid, 0, __ATOMIC_RELAXED,"),
     ("L2", "release -> relaxed", "lock", "include/pwlocks/lock.h", "__atomic_store_n(&instance->owner, 0, __ATOMIC_RELEASE)",
