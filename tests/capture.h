@@ -65,6 +65,15 @@ class stderr_capture {
     int saved_ = -1;
 };
 
+// How often one text is in another.
+inline size_t count_of(std::string_view text, std::string_view part)
+{
+    size_t count = 0;
+    for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1))
+        ++count;
+    return count;
+}
+
 // A temporary folder with whatever it is given; removed at the end.
 class scratch_folder {
   public:

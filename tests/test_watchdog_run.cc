@@ -11,14 +11,6 @@
 
 namespace {
 
-size_t count_of(const std::string &text, const std::string &part)
-{
-    size_t count = 0;
-    for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1))
-        ++count;
-    return count;
-}
-
 struct running {
     explicit running(const char *options) { REQUIRE(pw_runtime_start(options) == 0); }
     ~running() { pw_runtime_stop(); }
