@@ -66,7 +66,7 @@ TEST_CASE("a file that cannot grow any more makes callers share its last row")
             return 3;
         shared->cells[2].queued = 4;
         segment reader(fd);
-        if (reader.facts().callers_unseen != 2 || reader.read_cpus()[2].queued != 4)
+        if (reader.facts().callers_unseen != 2 || reader.read().cpus[2].queued != 4)
             return 4;
         return 0;
     });

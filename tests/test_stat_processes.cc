@@ -92,7 +92,7 @@ TEST_CASE("a process is found with its command by its id, or by one of its threa
     }).join();
     process seen = find_process(getpid());
     CHECK(seen.pid == getpid());
-    CHECK(seen.stat.read_cpus()[0].queued == 12);
+    CHECK(seen.stat.read().cpus[0].queued == 12);
     std::string name = std::filesystem::read_symlink("/proc/self/exe").filename();
     CHECK(seen.command == name.substr(0, 15));
     CHECK(seen.command_line.find(name) != std::string::npos);
@@ -134,10 +134,10 @@ TEST_CASE("a child that starts afresh shows its own segment and leaves its paren
     process seen = find_process(child.pid());
     CHECK(seen.stat.facts().pid == child.pid());
     CHECK(seen.stat.facts().source == "program");
-    CHECK(seen.stat.read_cpus()[0].queued == 8);
+    CHECK(seen.stat.read().cpus[0].queued == 8);
     process parent = find_process(getpid());
     CHECK(parent.stat.facts().source == "PWLOCKS");
-    CHECK(parent.stat.read_cpus()[0].queued == 5);
+    CHECK(parent.stat.read().cpus[0].queued == 5);
     CHECK((is_listed(child.pid()) && is_listed(getpid())));
 }
 

@@ -95,7 +95,7 @@ std::string refusal(int fd)
 std::string labels(const segment &reader)
 {
     std::string text;
-    for (const auto &each : reader.read_workqueues())
+    for (const auto &each : reader.read().workqueues)
         text += (text.empty() ? "" : ", ") + each.name + (each.high ? " high" : " normal");
     return text;
 }
@@ -106,8 +106,8 @@ TEST_CASE("an unchanged copy is readable, so that each refusal below has its own
 {
     forgery forged;
     segment reader(forged.file());
-    CHECK(reader.read_cpus()[1].queued == 6);
-    auto runs = reader.read_cpus()[2].caller_running;
+    CHECK(reader.read().cpus[1].queued == 6);
+    auto runs = reader.read().cpus[2].caller_running;
     REQUIRE(runs.size() == 1);
     CHECK(runs[0].name == "0x4000");
     CHECK(labels(reader) == "flusher normal, urgent high");
@@ -139,7 +139,7 @@ TEST_CASE("a wrong magic number, an unfinished segment and a later version are t
     forged.header().version = 7;
     CHECK_THAT(refusal(forged.file()), Contains("version 7") && Contains("reads 1"));
     forged.header().version = 1;
-    forged.header().header_size = 64;
+    forged.header().header_size = sizeof(pw::stat::header) - 8;
     CHECK_THAT(refusal(forged.file()), Contains("header too short"));
 }
 
@@ -160,37 +160,10 @@ TEST_CASE("fields that a later library added behind the known ones do not matter
     uint64_t queued = 6;
     memcpy(&forged.bytes[start + 3 * moved.caller_stride + moved.cell_offset + 1 * moved.cell_stride],
            &queued, 8);
-    CHECK(segment(forged.file()).read_cpus()[1].queued == 6);
+    CHECK(segment(forged.file()).read().cpus[1].queued == 6);
 }
 
-TEST_CASE("a segment of a library that knew no workqueues and could not cancel is read as it is")
-{
-    forgery forged;
-    auto &header = forged.header();
-    // Its header ended where this one speaks of workqueues; what stands there is something else.
-    header.header_size = offsetof(pw::stat::header, workqueue_capacity);
-    header.workqueue_capacity = header.workqueue_stride = 0xffffffff;
-    header.workqueue_offset = ~uint64_t{0};
-    // Its cells had two words: what is read as cancelled must not be the next CPU's `queued`.
-    header.cell_stride = 16;
-    const uint64_t cells[3][2] = {{5, 2}, {9, 4}, {7, 0}};
-    size_t rows = header.caller_offset;
-    memset(&forged.bytes[rows], 0, forged.bytes.size() - rows);
-    memcpy(&forged.bytes[rows + header.caller_stride + header.cell_offset], cells, sizeof cells);
-    segment reader(forged.file());
-    CHECK(labels(reader).empty());
-    auto cpus = reader.read_cpus();
-    REQUIRE(cpus.size() == 3);
-    for (size_t i = 0; i < 3; ++i) {
-        CHECK((cpus[i].queued == cells[i][0] && cpus[i].executed == cells[i][1] && cpus[i].cancelled == 0));
-        CHECK(cpus[i].pending == cells[i][0] - cells[i][1]);
-    }
-
-    forged.header().header_size -= 8; // but not shorter still
-    CHECK_THAT(refusal(forged.file()), Contains("header too short"));
-}
-
-TEST_CASE("workqueues that grew, and a header that ends within their fields")
+TEST_CASE("workqueues that grew, and none at all")
 {
     forgery forged;
     // At twice their distance, at the end of the file.
@@ -203,9 +176,6 @@ TEST_CASE("workqueues that grew, and a header that ends within their fields")
     CHECK(labels(segment(forged.file())) == "urgent high");
     forged.header().workqueue_capacity = 0;
     CHECK(labels(segment(forged.file())).empty());
-    forged.header().workqueue_capacity = 3;
-    forged.header().header_size = offsetof(pw::stat::header, workqueue_offset) + 4;
-    CHECK(labels(segment(forged.file())).empty());
 }
 
 TEST_CASE("the name of a workqueue is bounded, and shown only while the workqueue exists")
@@ -214,7 +184,7 @@ TEST_CASE("the name of a workqueue is bounded, and shown only while the workqueu
     memset(forged.workqueue(0).name, 'x', sizeof forged.workqueue(0).name); // no zero at its end
     memcpy(forged.workqueue(2).name, "\x1b[2J\xff\n\0behind", 14);
     forged.workqueue(2).high = 0xdeadbeef;
-    CHECK(labels(segment(forged.file())) == std::string(56, 'x') + " normal, ?[2J?? high");
+    CHECK(labels(segment(forged.file())) == std::string(48, 'x') + " normal, ?[2J?? high");
     forged.workqueue(0).state = 2; // what a later library may mean by that
     CHECK(labels(segment(forged.file())) == "?[2J?? high");
     forged.workqueue(2).state = 0;
@@ -223,7 +193,8 @@ TEST_CASE("the name of a workqueue is bounded, and shown only while the workqueu
     // One name over the whole table, without an end.
     auto &header = forged.header();
     forged.workqueue(0).state = 1;
-    memset(forged.workqueue(0).name, 'y', header.workqueue_stride * header.workqueue_capacity - 8);
+    memset(forged.workqueue(0).name, 'y', header.workqueue_stride * header.workqueue_capacity -
+                                           offsetof(pw::stat::workqueue, name));
     header.workqueue_stride *= header.workqueue_capacity;
     header.workqueue_capacity = 1;
     CHECK(labels(segment(forged.file())) == std::string(255, 'y') + " normal");
@@ -236,10 +207,10 @@ TEST_CASE("more cancelled and executed than queued is nothing pending")
     uint64_t cancelled = 4, huge = ~uint64_t{0};
     size_t cell = header.caller_offset + 3 * header.caller_stride + header.cell_offset + header.cell_stride;
     memcpy(&forged.bytes[cell + offsetof(pw::stat::caller_cell, cancelled)], &cancelled, 8);
-    auto seen = segment(forged.file()).read_cpus()[1];
+    auto seen = segment(forged.file()).read().cpus[1];
     CHECK((seen.queued == 6 && seen.cancelled == 4 && seen.pending == 2));
     memcpy(&forged.bytes[cell + offsetof(pw::stat::caller_cell, cancelled)], &huge, 8);
-    seen = segment(forged.file()).read_cpus()[1];
+    seen = segment(forged.file()).read().cpus[1];
     CHECK((seen.cancelled == huge && seen.pending == 0));
 }
 
@@ -320,8 +291,8 @@ TEST_CASE("whatever a header says, reading stays inside the file")
         int fd = forged.file();
         try {
             segment reader(fd);
-            REQUIRE(reader.read_cpus().size() <= 8192);
-            REQUIRE(reader.read_workqueues().size() <= 65536);
+            REQUIRE(reader.read().cpus.size() <= 8192);
+            REQUIRE(reader.read().workqueues.size() <= 65536);
             ++accepted;
         } catch (const bad_segment &) {
             ++refused;
@@ -357,18 +328,23 @@ TEST_CASE("a sparse file of ten gigabytes costs no more than its header is worth
     struct stat before, after;
     int fd = forged.file(F_SEAL_SHRINK, ten_gigabytes);
     REQUIRE(fstat(fd, &before) == 0);
-    CHECK(segment(fd).read_cpus()[1].queued == 6);
+    CHECK(segment(fd).read().cpus[1].queued == 6);
     REQUIRE(fstat(fd, &after) == 0);
     CHECK(after.st_blocks == before.st_blocks);
 
     forged.header().workqueue_capacity = 65537; // of which there is room for each
     forged.header().workqueue_stride = 16;
     forged.header().workqueue_offset = size_t{64} << 20;
-    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("a table is too long"));
+    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("too many workqueues"));
     forged.header().workqueue_capacity = 0;
+    forged.header().workqueue_stride = sizeof(pw::stat::workqueue);
 
     forged.header().caller_count = 30'000'000;
+    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("too many callers"));
+    forged.header().caller_count = 1'000'000;
+    forged.header().caller_stride *= 4;
     CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("callers out of range"));
+    forged.header().caller_stride /= 4;
     forged.header().caller_count = 4;
     forged.header().caller_offset = size_t{9} << 30;
     CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("callers out of range"));
@@ -392,7 +368,7 @@ TEST_CASE("no text of a segment reaches the terminal as a command")
     REQUIRE(reader.facts().ignored.size() == 1);
     CHECK_THAT(reader.facts().ignored[0], Contains("]0;title?"));
     CHECK_THAT(reader.facts().ignored[0], !Contains("\x1b"));
-    CHECK(reader.read_cpus()[2].caller_running.at(0).name ==
+    CHECK(reader.read().cpus[2].caller_running.at(0).name ==
           std::string(sizeof(pw::stat::function::name), '?'));
     memset(header.source, 'A', sizeof header.source);
     CHECK(segment(forged.file()).facts().source == std::string(sizeof header.source, 'A'));

@@ -56,6 +56,7 @@ std::string process_list(const survey &found, const screen &to)
 std::string process_report(const process &shown, const screen &to)
 {
     const segment_facts &facts = shown.stat.facts();
+    const snapshot seen = shown.stat.read();
     std::string text;
     auto out = std::back_inserter(text);
     fmt::format_to(out, "pid          {}\n", shown.pid);
@@ -72,7 +73,7 @@ std::string process_report(const process &shown, const screen &to)
     if (facts.callers_unseen > 0)
         fmt::format_to(out, "inexact      {} threads share one row of counters: counts may be too low\n",
                        facts.callers_unseen);
-    if (lock_counts other = shown.stat.read_elsewhere(); other.remote + other.contended > 0)
+    if (const lock_counts &other = seen.elsewhere; other.remote + other.contended > 0)
         fmt::format_to(out, "other cpus   locks of CPUs without a worker: {} taken remotely, {} contended\n",
                        other.remote, other.contended);
     text += '\n';
@@ -90,7 +91,7 @@ std::string process_report(const process &shown, const screen &to)
                 {"REMOTE", "locks", right, 2},
                 {"CONTENDED", "locks", right, 2},
                 {"STATE", "", left}});
-    for (const cpu_state &each : shown.stat.read_cpus())
+    for (const cpu_state &each : seen.cpus)
         rows.add({std::to_string(each.cpu), each.node < 0 ? "-" : std::to_string(each.node),
                   each.isolated ? "yes" : "no", std::to_string(each.queued), std::to_string(each.executed),
                   std::to_string(each.cancelled), std::to_string(each.pending), std::to_string(each.batches),
@@ -98,9 +99,9 @@ std::string process_report(const process &shown, const screen &to)
                   std::to_string(each.locks.contended), state_of(each, facts.strategy == "queue")});
     text += rows.text(to);
 
-    if (auto workqueues = shown.stat.read_workqueues(); !workqueues.empty()) {
+    if (!seen.workqueues.empty()) {
         table named({{"WORKQUEUE", "", left}, {"PRIORITY", "", left}});
-        for (const workqueue_state &each : workqueues)
+        for (const workqueue_state &each : seen.workqueues)
             named.add({each.name, each.high ? "high" : "normal"});
         text += '\n' + named.text(to);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "processes.h"
 
+#include "descriptor.h"
 #include "stat_layout.h"
 #include "text.h"
 
@@ -20,23 +21,6 @@
 
 namespace pw::tool {
 namespace {
-
-class descriptor {
-  public:
-    explicit descriptor(int fd = -1) : fd_(fd) {}
-    ~descriptor()
-    {
-        if (fd_ >= 0)
-            close(fd_);
-    }
-    descriptor(descriptor &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    descriptor &operator=(descriptor &&) = delete;
-    int get() const { return fd_; }
-    bool valid() const { return fd_ >= 0; }
-
-  private:
-    int fd_;
-};
 
 struct close_directory {
     void operator()(DIR *directory) const { closedir(directory); }

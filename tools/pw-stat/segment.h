@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Reading another process's stat segment. It is hostile input: everything in it may be wrong on purpose and
-// may change while we look. Whatever is read is checked against the file's size first, and what leaves here
-// is safe to print.
+// may change while we look. Whatever is read is checked against the file's size first, its amount is bounded,
+// and what leaves here is safe to print.
 #pragma once
+
+#include "snapshot.h"
 
 #include <cstdint>
 #include <memory>
@@ -18,46 +20,17 @@ struct bad_segment : std::runtime_error {
 };
 
 struct segment_facts {
-    int pid; // in the process's own pid namespace
+    int pid = 0; // in the process's own pid namespace
     std::string strategy;
     std::string source;
     std::string lock_method;
-    uint64_t start_ns;      // CLOCK_BOOTTIME
-    uint32_t ignored_count; // may exceed the texts that were kept
+    bool full = false;               // stats=full
+    uint64_t start_ns = 0;           // CLOCK_BOOTTIME
+    uint64_t start_monotonic_ns = 0; // CLOCK_MONOTONIC at that moment
+    uint32_t ignored_count = 0;      // may exceed the texts that were kept
     std::vector<std::string> ignored;
-    uint32_t callers_unseen;
-    std::vector<int> cpus; // rising, each once
-};
-
-struct lock_counts {
-    uint64_t remote;    // taken from another CPU, with membarrier(2)
-    uint64_t contended; // had to be waited for
-};
-
-struct running_function {
-    std::string name;
-    uint64_t threads;
-};
-
-struct cpu_state {
-    int cpu;
-    int node; // -1: unknown
-    bool isolated;
-    uint64_t queued;
-    uint64_t executed;
-    uint64_t cancelled; // of those queued: taken back before they started
-    uint64_t pending;   // never "negative": see stat_layout.h
-    uint64_t batches;
-    uint64_t wakeups;
-    lock_counts locks;
-    bool sleeping;
-    std::string running;                          // what the worker runs, empty if nothing
-    std::vector<running_function> caller_running; // lock strategy: what callers run for this CPU
-};
-
-struct workqueue_state {
-    std::string name;
-    bool high; // served before normal ones
+    uint32_t callers_unseen = 0;
+    std::vector<int> cpus; // rising, each once, at least one
 };
 
 // A mapped segment.
@@ -69,14 +42,11 @@ class segment {
 
     const segment_facts &facts() const { return facts_; }
 
-    // The counters now, one element per CPU block. Throws bad_segment.
-    std::vector<cpu_state> read_cpus() const;
+    // What it holds now, but for rows of callers behind the end that the file had when it was mapped.
+    snapshot read() const;
 
-    // The workqueues that exist now, but for the system one.
-    std::vector<workqueue_state> read_workqueues() const;
-
-    // Events of locks of CPUs that have no block.
-    lock_counts read_elsewhere() const;
+    // Whether `fd` is the same file, and has not grown since it was mapped.
+    bool is_all_of(int fd) const;
 
   private:
     // Where `count` elements of `stride` bytes are; all of them within the file.
@@ -85,23 +55,38 @@ class segment {
         uint64_t stride = 0;
         uint64_t count = 0;
     };
+    // What never changes of a CPU, and its place in the tables.
+    struct known_cpu {
+        int cpu;
+        int node;
+        bool isolated;
+        uint64_t place;
+    };
     struct unmap {
         void operator()(const char *base) const;
     };
+    class reading; // segment_tables.cc
+    class function_names;
+
     void map(int fd);
     void take_header(int fd);
-    array checked(const char *what, array claimed, uint64_t least_stride) const;
-    uint64_t load(const array &from, uint64_t index, uint64_t field) const;
-    std::string text(uint64_t offset, uint64_t size) const;
-    cpu_state read_constants(uint64_t index) const;
-    void add_running(std::vector<cpu_state> &cpus) const;
+    void take_tables(const void *copied_header);
+    void take_facts(const void *copied_header);
+    void take_cpus();
+    array checked(const char *what, array claimed, uint64_t least_stride, uint64_t most) const;
+    uint64_t caller_count() const;
+    uint64_t load(const array &from, uint64_t place, uint64_t field) const;
+    uint64_t header_word(uint64_t field) const;
+    std::string text(const array &from, uint64_t place, uint64_t field, uint64_t most) const;
 
-    std::unique_ptr<const char, unmap> base_;
+    uint64_t inode_ = 0, size_ = 0;
     uint64_t usable_ = 0; // bytes of the mapping that the file is known to have
-    array ignored_, functions_, workqueues_, cpus_, callers_;
-    uint64_t cell_offset_ = 0, cell_stride_ = 0; // within a row
-    bool counts_cancelled_ = false;              // the library is recent enough
-    segment_facts facts_ = {};
+    std::unique_ptr<const char, unmap> base_;
+    array ignored_, functions_, workqueues_, cpus_, histograms_, tallies_, places_, callers_;
+    uint64_t histogram_count_ = 0, tally_count_ = 0, place_count_ = 0; // of one CPU
+    uint64_t cell_offset_ = 0, cell_stride_ = 0;                       // within a row
+    std::vector<known_cpu> known_cpus_;                                // by rising number
+    segment_facts facts_;
 };
 
 } // namespace pw::tool

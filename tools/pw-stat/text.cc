@@ -114,6 +114,16 @@ size_t prefix_of_width(std::string_view text, size_t columns)
     return bytes;
 }
 
+std::string shortened(std::string text, size_t most)
+{
+    if (text.size() <= most)
+        return text;
+    while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80)
+        --most;
+    text.resize(most);
+    return text;
+}
+
 std::string readable_symbol(const std::string &symbol)
 {
     if (!symbol.starts_with("_Z") || references(symbol) > 12)

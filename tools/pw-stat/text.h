@@ -21,6 +21,9 @@ size_t width(std::string_view text);
 // last character belongs to it.
 size_t prefix_of_width(std::string_view text, size_t columns);
 
+// Printable text of at most so many bytes, without half a character at its end.
+std::string shortened(std::string text, size_t most);
+
 // A symbol as a person would write it: C++ names demangled, without the parameter that every work function
 // has. A symbol that could demangle into an enormous text stays as it is.
 std::string readable_symbol(const std::string &symbol);
