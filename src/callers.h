@@ -5,7 +5,9 @@
 // closed (or the caller itself when it registers, under the registry's mutex); the gate, start and stop.
 #pragma once
 
+#include "counters.h"
 #include "item.h"
+#include "options.h"
 #include "quiesce.h"
 #include "stat.h"
 
@@ -34,6 +36,7 @@ struct alignas(PW_CACHE_LINE) gate_line {
     // Set once before the gate first opens; then read-mostly.
     std::atomic<bool> expedited{false}; // membarrier(PRIVATE_EXPEDITED) is registered: the light fence is free
     pw_strategy_t strategy = PW_STRATEGY_QUEUE;
+    stats_choice stats = stats_choice::on;
     uint32_t generation = 0; // counts starts and forks: what belongs to an earlier one is not touched
     int cpus = 0;            // possible_cpus()
     worker *workers = nullptr; // per-CPU pointers, null before the first start
@@ -148,13 +151,6 @@ inline void wait_until_queued(const passage &inside, uint64_t state)
 
 // Waits until every caller has left the passage that it is in now. Not inside a passage. May sleep.
 void wait_for_passages();
-
-// Adds to a counter that only this thread writes.
-inline void count(stat::counter &counter)
-{
-    // Relaxed load: single writer. Release: a reader that sees an item executed sees it queued; see stat_layout.h.
-    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-}
 
 // Start: gives every registered caller its row, and every later one when it registers. The gate is closed.
 void attach_rows(stat_segment &segment);

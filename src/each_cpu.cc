@@ -17,6 +17,18 @@ struct call_group {
     worker *caller = nullptr; // or another thread, which waits for `done`
     completion done;
 
+    // By that worker itself. False in a fork's child.
+    bool call_on(worker &self) const
+    {
+        uint32_t generation = gate.generation;
+        worker_stat::call noted = self.ledger.begin_call(function);
+        run_call(function, self.cpu, arg);
+        if (generation != gate.generation)
+            return false;
+        self.ledger.end_call(noted);
+        return true;
+    }
+
     static bool over(void *self)
     {
         // Acquire: pairs with the release in one_less().
@@ -45,10 +57,8 @@ struct call {
     {
         call &self = *reinterpret_cast<call *>(node);
         call_group &group = *self.group;
-        uint32_t generation = gate.generation;
-        run_call(group.function, self.on->cpu, group.arg);
         // In a fork's child nobody waits for it.
-        if (generation != gate.generation)
+        if (!group.call_on(*self.on))
             return;
         if (self.edge)
             end_wait(*self.edge);
@@ -92,8 +102,7 @@ int call_workers(passage &inside, call_group &group, std::vector<call> &calls, s
         return 0;
     }
     uint32_t generation = gate.generation;
-    run_call(group.function, self->cpu, group.arg);
-    if (generation == gate.generation)
+    if (group.call_on(*self))
         serve_calls_until(*self, call_group::over, &group);
     if (generation == gate.generation)
         self->serving.fetch_sub(1);

@@ -53,6 +53,7 @@ void lane::init(int cpu, size_t index, int deputy_cpu, const worker_options &opt
     segment_ = &segment;
     deputy_.segment = &segment;
     deputy_.block = &deputy_block_;
+    deputy_.ledger.init(deputy_block_, stats_choice::off);
     deputy_.cpu = deputy_cpu;
     deputy_.options = options;
     deputy_.generation = gate.generation;

@@ -101,9 +101,14 @@ bool set_sched(std::string_view value, option_set &options)
 
 bool set_stats(std::string_view value, option_set &options)
 {
-    if (value != "on" && value != "off")
+    if (value == "on")
+        options.stats = stats_choice::on;
+    else if (value == "off")
+        options.stats = stats_choice::off;
+    else if (value == "full")
+        options.stats = stats_choice::full;
+    else
         return false;
-    options.stats = value == "on" ? stats_choice::on : stats_choice::off;
     return true;
 }
 

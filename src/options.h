@@ -15,7 +15,7 @@ namespace pw::detail {
 enum class strategy_choice { unset, queue, lock, automatic };
 enum class cpus_choice { unset, allowed, housekeeping, isolated, list };
 enum class sched_class { unset, other, nice, fifo };
-enum class stats_choice { unset, on, off };
+enum class stats_choice { unset, on, off, full };
 
 struct option_set {
     strategy_choice strategy = strategy_choice::unset;

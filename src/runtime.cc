@@ -140,6 +140,7 @@ void init_worker(const plan &plan, size_t index)
     ::new (&self) worker;
     self.segment = &segment();
     self.block = &segment().cpu(index);
+    self.ledger.init(segment(), index, gate.stats);
     self.cpu = cpu.cpu;
     self.index = index;
     self.options = {plan.options.sched, plan.options.sched_value, idle_spin_ns(plan, cpu)};
@@ -194,8 +195,9 @@ int build(const option_set &program)
     gate.cpus = possible_cpus();
     ++gate.generation;
     gate.strategy = use_strategy();
-    stat_facts facts = {gate.strategy, pw_strategy_source(), lock_method(), &ignored, plan.cpus};
-    if (int error = segment().create(facts, plan.options.stats != stats_choice::off))
+    gate.stats = plan.options.stats == stats_choice::unset ? stats_choice::on : plan.options.stats;
+    stat_facts facts = {gate.strategy, pw_strategy_source(), lock_method(), &ignored, plan.cpus, gate.stats == stats_choice::full};
+    if (int error = segment().create(facts, gate.stats != stats_choice::off))
         return error;
     attach_rows(segment());
     show_workqueues(&segment());

@@ -21,7 +21,8 @@ struct alignas(PW_CACHE_LINE) stand_in {
     stand_in *next_spare;
 
     static stand_in *of(pw_struct *node) { return reinterpret_cast<stand_in *>(node); }
-    uint64_t mark() const { return reinterpret_cast<uintptr_t>(this); } // for the item's ticket
+    // For the item's ticket. Even: what is odd says since when an item at its own node is queued; see submit.h.
+    uint64_t mark() const { return reinterpret_cast<uintptr_t>(this); }
 };
 
 // The process's. Memory comes in chunks that are kept for the next time, from the kernel, since a program's allocator may be our caller.

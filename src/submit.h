@@ -94,18 +94,28 @@ int while_open(Function function)
     }
 }
 
+// Of an item that the caller has claimed, or of the stand-in that goes into the queue for it, with stats=full: since when it is queued. Odd,
+// so that no item's ticket is taken for a stand-in's mark. Relaxed: published by the enqueue.
+inline void stamp(pw_struct &node, uint64_t queued_at)
+{
+    std::atomic_ref(node.ticket).store(queued_at | 1, std::memory_order_relaxed);
+}
+
 // Behind a claim: the item goes into its queue, or, if its own node is still linked, the stand-in does.
-inline void enqueue_claimed(worker &target, pw_struct &item, uint64_t before, stand_in *place)
+inline void enqueue_claimed(worker &target, pw_struct &item, uint64_t before, stand_in *place, uint64_t queued_at)
 {
     uint64_t kind = std::atomic_ref(item.state).load(std::memory_order_relaxed) & item_state::high; // relaxed: ours
     if (!(before & item_state::linked)) {
         if (place)
             stand_ins.put(place);
+        if (queued_at != 0)
+            stamp(item, queued_at);
         return enqueue(target, item, kind);
     }
     place->node.func = nullptr;
     place->node.state = item_state::pending | item_state::linked | item_state::internal;
     place->item = &item;
+    stamp(place->node, queued_at);
     // Relaxed: published by our leaving the passage, for which the worker waits.
     std::atomic_ref(item.ticket).store(place->mark(), std::memory_order_relaxed);
     enqueue(target, place->node, kind);

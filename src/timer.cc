@@ -6,6 +6,8 @@
 #include "submit.h"
 #include "workqueue.h"
 
+#include <algorithm>
+
 namespace pw::detail {
 namespace {
 
@@ -37,6 +39,8 @@ bool queue_now(worker &target, pw_struct &item, const passage &inside)
 {
     std::atomic_ref word(item.state);
     stand_in *place = nullptr;
+    // Since it fell due, if it did.
+    uint64_t queued_at = gate.stats == stats_choice::full ? std::min(delayed_of(&item)->due, now_ns()) : 0;
     for (;;) {
         // Acquire: as K7 in item.h. Nobody else claims an armed item.
         uint64_t before = word.load(std::memory_order_acquire);
@@ -53,7 +57,7 @@ bool queue_now(worker &target, pw_struct &item, const passage &inside)
         pw_workqueue *wq = item.wq; // before the item may run, and be gone
         if (claim_again(word, before, before & item_state::kinds, inside.claim_mark())) {
             count(inside.row().cells[target.index].queued);
-            enqueue_claimed(target, item, before, place);
+            enqueue_claimed(target, item, before, place, queued_at);
             disarmed(wq, true);
             return true;
         }

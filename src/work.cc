@@ -46,6 +46,8 @@ int run_in_lane(passage &inside, const worker &target, pw_workqueue *wq, pw_stru
         } else if (!(before & item_state::unusual)) {
             result = 1;
             std::atomic_ref(work.wq).store(wq, std::memory_order_relaxed); // relaxed: published by the enqueue
+            if (gate.stats == stats_choice::full)
+                stamp(work, now_ns());
             count(inside.row().cells[target.index].queued);
             enqueue(target, work, kind);
         } else if (before & item_state::cancelling) {
@@ -64,7 +66,7 @@ int run_in_lane(passage &inside, const worker &target, pw_workqueue *wq, pw_stru
             result = 1;
             std::atomic_ref(work.wq).store(wq, std::memory_order_relaxed); // relaxed: published by the enqueue
             count(inside.row().cells[target.index].queued);
-            enqueue_claimed(target, work, before, place);
+            enqueue_claimed(target, work, before, place, gate.stats == stats_choice::full ? now_ns() : 0);
             place = nullptr;
         }
     }
@@ -209,6 +211,8 @@ int submit(int cpu, pw_workqueue *wq, pw_struct &work, uint64_t route)
         int result = 1;
         if (pw_likely(!(before & (item_state::pending | item_state::unusual)))) {
             std::atomic_ref(work.wq).store(wq, std::memory_order_relaxed); // relaxed: published by the enqueue
+            if (pw_unlikely(gate.stats == stats_choice::full))
+                stamp(work, now_ns());
             count(inside.row().cells[target.index].queued);
             enqueue(target, work, kind);
         } else if (before & item_state::pending) {

@@ -165,14 +165,15 @@ bool begin_item(worker &self, pw_struct *&node)
 bool serve(worker &self, uint32_t generation)
 {
     self.turn.begin();
-    pw_func_t last = nullptr;
     bool some = false, orphan = false;
     while (pw_struct *item = pick(self, orphan)) {
         some = true;
+        self.ledger.enter_turn();
         PW_INJECT();
         // Before the item may be queued again: all that is needed of it. Relaxed: a claimant of the item's next place may be
         // writing it, and then we do not run it here.
         pw_workqueue *wq = std::atomic_ref(item->wq).load(std::memory_order_relaxed);
+        uint64_t queued_at = gate.stats == stats_choice::full ? std::atomic_ref(item->ticket).load(std::memory_order_relaxed) : 0;
         pw_func_t function = item->func;
         bool stood_in = !function;
         if (!begin_item(self, item))
@@ -182,14 +183,12 @@ bool serve(worker &self, uint32_t generation)
             wq = std::atomic_ref(item->wq).load(std::memory_order_relaxed);
             function = item->func;
         }
-        bool counted = function != leave && function != queue_barrier::reached;
+        // Not what is our own: nor what a deputy does, which is counted where it is done.
+        bool counted = function != leave && function != queue_barrier::reached && !self.through;
         if (counted) {
             if (!self.from_high)
                 self.burst = 0;
-            if (function != last)
-                self.segment->name_function(last = function);
-            // Relaxed: a statistic.
-            self.block->running.store(reinterpret_cast<uintptr_t>(function), std::memory_order_relaxed);
+            self.ledger.begin_item(function, wq, queued_at);
         }
         self.wq_now = wq;
         run_function(function, item, wq);
@@ -198,7 +197,7 @@ bool serve(worker &self, uint32_t generation)
         if (generation != gate.generation)
             return true;
         if (counted)
-            count(self.block->executed);
+            self.ledger.end_item();
         // What is due on a deputy runs between two of its items.
         if (pw_unlikely(self.through != nullptr) && timer_is_due(self))
             break;
@@ -212,7 +211,7 @@ bool serve(worker &self, uint32_t generation)
     self.wq_now = &no_workqueue;
     self.running.finish();
     self.turn.end();
-    self.block->running.store(0, std::memory_order_relaxed);
+    self.ledger.leave_turn();
     return some;
 }
 
@@ -226,13 +225,12 @@ uint64_t idle_spin_ns(const worker &self)
 }
 
 // What a wake-up has cost. Quick to fall and slow to rise: whatever else wanted our CPU has made some of them seem slow.
-void learn_wake_cost(worker &self)
+void learn_wake_cost(worker &self, uint64_t now)
 {
     uint64_t decided = self.woken_at.exchange(0, std::memory_order_relaxed); // relaxed: a hint
     if (decided == 0)
         return;
-    uint64_t now = now_ns(), cost = now > decided ? now - decided : 0;
-    cost = std::clamp(cost, least_wake_cost_ns, most_wake_cost_ns);
+    uint64_t cost = std::clamp(elapsed(decided, now), least_wake_cost_ns, most_wake_cost_ns);
     self.wake_cost_ns = cost < self.wake_cost_ns ? cost : self.wake_cost_ns + (cost - self.wake_cost_ns) / 16;
 }
 
@@ -240,7 +238,10 @@ void learn_wake_cost(worker &self)
 void wait_for_work(worker &self)
 {
     if (uint64_t spin = idle_spin_ns(self); spin > 0) {
-        uint64_t deadline = now_ns() + spin, now;
+        uint64_t now = self.ledger.take_turn_end();
+        if (now == 0)
+            now = now_ns();
+        uint64_t deadline = now + spin;
         do {
             for (int i = 0; i < 32; ++i) {
                 if (something_arrived(self))
@@ -262,20 +263,23 @@ void wait_for_work(worker &self)
         return;
     }
     self.block->sleeping.store(1, std::memory_order_relaxed);
+    uint64_t since = now_ns(), now = since;
     bool due = false;
     while (!due && self.queue.idle.declared()) {
         if (earliest == timer_queue::never) {
             futex_wait(self.queue.idle.address(), idle_word<native_atomics>::idle);
         } else {
             futex_wait_until(self.queue.idle.address(), idle_word<native_atomics>::idle, earliest);
-            due = now_ns() >= earliest;
         }
+        now = now_ns();
+        due = now >= earliest;
     }
     self.block->sleeping.store(0, std::memory_order_relaxed);
     if (due)
         self.queue.idle.retract();
     else
-        learn_wake_cost(self);
+        learn_wake_cost(self, now);
+    add(self.block->asleep_ns, now - since);
     count(self.block->wakeups);
 }
 
@@ -297,6 +301,7 @@ void *worker_main(void *argument)
     adopt_caller(self.place);
     self.wake_cost_ns = first_wake_cost_ns;
     prctl(PR_SET_TIMERSLACK, 1UL); // the kernel's default would make delayed items 50 us late
+    self.ledger.begin_thread();
     self.context.store(&this_thread, std::memory_order_release); // pairs with the acquire in begin_waits()
     if (self.options.sched == sched_class::nice && setpriority(PRIO_PROCESS, 0, self.options.sched_value) != 0) {
         static constinit std::atomic_flag warned;

@@ -21,6 +21,7 @@
 #include "timer_queue.h"
 #include "turn.h"
 #include "waits.h"
+#include "worker_stat.h"
 
 #include <pthread.h>
 
@@ -57,6 +58,9 @@ struct worker {
     unsigned flow = 0;                      // their number in the last batches, a mean in 1/16
     unsigned until_clock = 0;               // items until it looks at the clock, if a timer is armed
     uint64_t wake_cost_ns = 0;              // measured: from a producer's decision to wake it until it runs
+
+    // Its own.
+    alignas(PW_CACHE_LINE) worker_stat ledger;
 
     // A line of its own, which flushes look at.
     alignas(PW_CACHE_LINE) turn_word<native_atomics> turn;

@@ -121,6 +121,7 @@ static thread_context *context_here;
 #include "work.cc"
 #include "workqueue.cc"
 #include "worker.cc"
+#include "worker_stat.cc"
 #include "each_cpu.cc"
 #undef syscall
 #undef mutex
@@ -138,6 +139,7 @@ thread_context contexts[most_threads];
 caller callers[callers_a_page];
 alignas(64) char row_memory[most_threads][sizeof(stat::caller_row) + most_cpus * sizeof(stat::caller_cell)];
 stat::cpu_block blocks[most_cpus];
+stat::tally tallies[most_cpus][4];
 stat_segment segment;
 model::schedules *threads;
 unsigned bound = 2;
@@ -385,6 +387,7 @@ void set_up(pw_strategy_t strategy, int cpus)
         each.index = static_cast<size_t>(cpu);
         each.block = &blocks[cpu];
         each.segment = &segment;
+        each.ledger.init(segment, static_cast<size_t>(cpu), stats_choice::off);
         add_worker(each);
         if (strategy == PW_STRATEGY_LOCK) {
             ::new (lane_of(cpu)) lane;
@@ -783,10 +786,28 @@ void drains_of_what_is_handed_over()
 } // namespace explore
 
 // What the calls need of the rest of the library.
+struct pw_detail_globals pw_detail_globals;
+int pw_this_cpu_slow(void)
+{
+    return 0;
+}
 namespace pw::detail {
 constinit gate_line gate;
 constinit caller *caller_pages[most_callers / callers_a_page] = {};
 void stat_segment::name_function(pw_func_t) {}
+stat::cpu_block &stat_segment::cpu(size_t index) const
+{
+    return explore::blocks[index];
+}
+std::span<stat::tally> stat_segment::tallies(size_t index) const
+{
+    return explore::tallies[index];
+}
+stat::histogram &stat_segment::histogram(size_t, stat::histogram_kind) const
+{
+    static stat::histogram unused;
+    return unused;
+}
 void stat_segment::destroy() {}
 void stat_segment::show_workqueue(size_t, const char *, bool, uint64_t) {}
 void note_refusal() {}

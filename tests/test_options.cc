@@ -218,6 +218,7 @@ TEST_CASE("every key takes its values, up to the bounds")
     CHECK(parsed("idle_spin_us=1000000").options.idle_spin_us == 1000000);
     CHECK(parsed("sched=other").options.sched == sched_class::other);
     CHECK(parsed("stats=on").options.stats == stats_choice::on);
+    CHECK(parsed("stats=full").options.stats == stats_choice::full);
     for (int ms : {0, 1, 3600000})
         CHECK(parsed("watchdog_ms=" + std::to_string(ms)).options.watchdog_ms == ms);
     for (int nice : {-20, -1, 0, 19}) {

@@ -312,6 +312,7 @@ TEST_CASE("child: every option", "[.child]")
     CHECK(nice.nice == 5);
 
     CHECK(trial("stats=on").visible);
+    CHECK(trial("stats=full").visible);
     trial hidden("stats=off");
     CHECK(hidden.result == 0);
     CHECK_FALSE(hidden.visible);

@@ -32,8 +32,8 @@ PW_EXPORT const char *pw_strategy_source(void);
  * (PWLOCKS, PWLOCKS_OPTIONS, the configuration file) wins over the same key in `options`.
  * @options: "key=value key=value" or NULL. Keys: pwlocks (0, 1, off, on, n, y, auto), cpus (a list such as 0-3,8, or
  *           allowed, housekeeping, isolated), idle_spin_us (microseconds, 0 to 1000000), sched (other, nice:N with
- *           -20 to 19, fifo:P with 1 to 99), stats (on, off), watchdog_ms (0 to 3600000: reports on stderr work
- *           functions that run, and workers that wait for their CPU, longer than that; 0, the default, is off).
+ *           -20 to 19, fifo:P with 1 to 99), stats (on, off, full: for pw-stat), watchdog_ms (0 to 3600000: reports on
+ *           stderr work functions that run, and workers that wait for their CPU, longer than that; 0, the default, is off).
  * Returns 0; -EINVAL if `options` is malformed or names no CPU that is ours (one line on stderr says what is wrong,
  * nothing is started); -EALREADY if the runtime runs; -EBUSY if pwlocks= would change the strategy after a lock was
  * taken or an item queued; -EAGAIN if a thread could not be created; -ENOMEM; -EMFILE or -ENFILE if no descriptor was

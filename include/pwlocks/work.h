@@ -40,7 +40,7 @@ struct pw_struct {
     void *next; /* link of the queue that the item is in; written by whoever made it pending */
     pw_func_t func;
     struct pw_workqueue *wq; /* of the last queueing; written by whoever made it pending */
-    uint64_t ticket; /* lock strategy: place among what was handed over; else the node that stands in for the item, or 0 */
+    uint64_t ticket; /* lock strategy: place among what was handed over; else the node that stands in for the item, since when it is queued, or 0 */
     uint64_t state;  /* pending, route, claimant: see src/item.h; shared by producers and the runner */
     int32_t cpu;
     uint32_t kind; /* 1: the work of a pw_delayed */
