@@ -38,6 +38,15 @@ has_library() {
     if has_command pkg-config; then pkg-config --exists "$1"; else has_package "$2"; fi
 }
 
+# Debian's interpreter first: its packages have the modules.
+has_python_module() {
+    local interpreter
+    for interpreter in /usr/bin/python3 python3; do
+        if "$interpreter" -c "import $1" >/dev/null 2>&1; then return 0; fi
+    done
+    return 1
+}
+
 has_header() {
     local folder
     for folder in /usr/include /usr/local/include; do
@@ -60,6 +69,10 @@ if [[ $mode == test ]]; then
     need relacy-dev has_header relacy/relacy_std.hpp
     need valgrind has_command valgrind
     need python3 has_command python3
+    # What judges pw-stat's formats.
+    need python3-jsonschema has_python_module jsonschema
+    need python3-prometheus-client has_python_module prometheus_client
+    need prometheus has_command promtool
     need libpipewire-0.3-dev has_library libpipewire-0.3 libpipewire-0.3-dev # a test looks for clashing names
 fi
 
