@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "capture.h"
 #include "catch.h"
+#include "cpu_masks.h"
 
 #include "options.h"
 
@@ -14,20 +15,6 @@ using namespace pw::detail;
 using namespace std::string_literals;
 
 namespace {
-
-std::string listed(const cpu_mask &mask)
-{
-    char buffer[65536];
-    return std::string(format_cpu_list(mask, buffer, sizeof buffer));
-}
-
-cpu_mask mask_of(std::initializer_list<int> cpus)
-{
-    cpu_mask mask;
-    for (int cpu : cpus)
-        mask.insert(cpu);
-    return mask;
-}
 
 // What parse_options() made of one text.
 struct parsed {

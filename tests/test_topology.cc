@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "capture.h"
 #include "catch.h"
+#include "cpu_masks.h"
 #include "in_child.h"
 #include "topology.h"
 
@@ -11,7 +12,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <initializer_list>
 #include <pthread.h>
 #include <sched.h>
 #include <string>
@@ -22,14 +22,6 @@
 using namespace pw::detail;
 
 namespace {
-
-cpu_mask mask_of(std::initializer_list<int> cpus)
-{
-    cpu_mask mask;
-    for (int cpu : cpus)
-        mask.insert(cpu);
-    return mask;
-}
 
 option_set choosing(cpus_choice choice, const cpu_mask &list = {})
 {
