@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <random>
 #include <sched.h>
 #include <stdexcept>
 #include <sys/utsname.h>
@@ -73,13 +74,18 @@ double counter_cost()
 
 void measure(std::vector<contender> &contenders, int repetitions, long pairs)
 {
-    for (int repetition = -1; repetition < repetitions; ++repetition)
-        for (contender &each : contenders) {
-            double sample =
-                each.run(std::max(1L, static_cast<long>(static_cast<double>(pairs) / each.divisor)));
+    std::vector<contender *> turns;
+    for (contender &each : contenders)
+        turns.push_back(&each);
+    std::minstd_rand random;
+    for (int repetition = -1; repetition < repetitions; ++repetition) {
+        std::shuffle(turns.begin(), turns.end(), random);
+        for (contender *each : turns) {
+            double sample = each->run(std::max(1L, static_cast<long>(static_cast<double>(pairs) / each->divisor)));
             if (repetition >= 0)
-                each.samples.push_back(sample);
+                each->samples.push_back(sample);
         }
+    }
 }
 
 std::vector<int> allowed_cpus()

@@ -71,7 +71,8 @@ struct contender {
     std::vector<double> samples = {}; // cycles, one for each repetition
 };
 
-// All of them, round robin: repetition 1 of each, then repetition 2. One turn each before, not counted.
+// All of them in every repetition, each time in another order: what one leaves behind, in caches and in how fast the machine runs
+// now, must not always meet the same other one. One turn each before, not counted.
 void measure(std::vector<contender> &contenders, int repetitions, long pairs);
 
 // Cycles between two looks at the counter with nothing in between.
