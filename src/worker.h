@@ -56,6 +56,8 @@ struct worker {
     unsigned burst = 0;                     // of those, how many since a normal one started
     unsigned batch = 0;                     // items since it took the batch
     unsigned flow = 0;                      // their number in the last batches, a mean in 1/16
+    unsigned looks = 0;                     // for something to do, since the last batch
+    unsigned quick = 0;                     // batches in a row that came within few of them
     unsigned until_clock = 0;               // items until it looks at the clock, if a timer is armed
     uint64_t wake_cost_ns = 0;              // measured: from a producer's decision to wake it until it runs
 
