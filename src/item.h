@@ -42,12 +42,11 @@ inline constexpr uint64_t high = 512;       // goes to those of high priority
 // What an item keeps for life once it was queued.
 inline constexpr uint64_t kinds = route_on | route_worker | normal | high;
 
-// How many callers of pw_cancel_sync() refuse its queueing right now.
-inline constexpr int cancelling_shift = 10;
-inline constexpr uint64_t one_cancelling = uint64_t{1} << cancelling_shift, cancelling = 255 * one_cancelling;
+// Callers of pw_cancel_sync() refuse its queueing right now: refusal.h knows who.
+inline constexpr uint64_t cancelling = 1024;
 
 // Who claimed it, in the bits above: the caller's index and the number of its passage.
-inline constexpr int index_shift = 18, index_bits = 20, passage_shift = 38, passage_bits = 26;
+inline constexpr int index_shift = 11, index_bits = 20, passage_shift = 31, passage_bits = 33;
 constexpr uint64_t claimed_by(uint32_t index, uint64_t passage)
 {
     return uint64_t{index} << index_shift | passage << passage_shift;
@@ -139,27 +138,19 @@ uint64_t cancel(Word &&state)
     }
 }
 
-// Canceller that waits: nobody claims the item until accept_claims(). False where as many are at it as can be counted.
+// Canceller that waits: nobody claims the item until accept_claims(). Both under the mutex of refusal.h, which counts who is at it.
 template <typename Word>
-bool refuse_claims(Word &&state)
+void refuse_claims(Word &&state)
 {
-    uint64_t before = state.load(std::memory_order_relaxed); // relaxed: the compare-and-swap decides
-    do {
-        if ((before & item_state::cancelling) == item_state::cancelling)
-            return false;
-    } while (!state.compare_exchange_weak(before, before + item_state::one_cancelling, std::memory_order_acq_rel,
-                                          std::memory_order_relaxed));
-    return true;
+    state.fetch_or(item_state::cancelling, std::memory_order_acq_rel); // as K2
 }
 
-// `gone`: no queue holds the item any more.
+// `gone`: no queue holds the item any more. `last`: nobody else refuses.
 template <typename Word>
-void accept_claims(Word &&state, bool gone)
+void accept_claims(Word &&state, bool gone, bool last)
 {
-    uint64_t before = state.load(std::memory_order_relaxed), after; // relaxed: the compare-and-swap decides
-    do
-        after = (gone ? before & ~item_state::cancelled : before) - item_state::one_cancelling;
-    while (!state.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_relaxed));
+    uint64_t over = (gone ? item_state::cancelled : 0) | (last ? item_state::cancelling : 0);
+    state.fetch_and(~over, std::memory_order_acq_rel); // as K2
 }
 
 // What one worker runs now.

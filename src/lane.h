@@ -51,6 +51,8 @@ struct run_record {
     uint64_t number() const { return ticket ? ticket : serial; }
 };
 
+class refusal;
+
 class lane {
   public:
     // Start, under the lock strategy: gives the lane its CPU, that CPU's index in the stat segment, and the deputy's place.
@@ -108,7 +110,7 @@ class lane {
         work_key key;
         size_t left = 0;      // executions that are still to end
         bool for_idle = false; // or until the lane is idle
-        pw_struct *refused = nullptr; // its queueing is refused until then
+        refusal *refused = nullptr; // of an item, until then
         completion done;
         waiter *next = nullptr;
     };

@@ -3,6 +3,7 @@
 #include "lane.h"
 
 #include "lane_item.h"
+#include "refusal.h"
 #include "timer.h"
 #include "workqueue.h"
 
@@ -16,7 +17,7 @@ void lane::wake_waiters(const pw_struct *item, const pw_workqueue *wq, uint64_t 
         if (!each->for_idle && each->key.covers(item, wq, number) && --each->left == 0) {
             *link = each->next; // before complete(): then it is gone
             if (each->refused)
-                set_state(*each->refused, state_of(*each->refused) - item_state::one_cancelling);
+                each->refused->end(false);
             each->done.complete();
         } else {
             link = &each->next;
@@ -80,26 +81,21 @@ int lane::cancel_sync(pw_struct &item, passage &inside)
 {
     waiter self;
     wait_edge edge(*this, self.key);
-    bool counted = false, asked = false, waits = false;
+    refusal refused(item);
+    bool refuses = false, asked = false, waits = false;
     int result = -EDEADLK;
     for (;;) {
         std::unique_lock held(mutex_);
-        if (!counted && (state_of(item) & item_state::cancelling) == item_state::cancelling) {
-            // One of several at a time where there are too many.
-            held.unlock();
-            sleep_ns(100'000);
-            continue;
-        }
-        if (!counted)
-            set_state(item, state_of(item) + item_state::one_cancelling);
-        counted = true;
+        if (!refuses)
+            refused.begin();
+        refuses = true;
         run_record *now = find(&item);
         if (!now || !in_work() || (asked && self.key.limit == now->number())) {
             result = take_back(item, inside.row());
             waits = now;
             if (now) {
                 self.key = {&item, nullptr, now->number()};
-                self.refused = &item;
+                self.refused = &refused;
                 begin_wait_locked(self);
             }
             break;
@@ -122,7 +118,7 @@ int lane::cancel_sync(pw_struct &item, passage &inside)
     }
     if (!waits) {
         std::lock_guard held(mutex_);
-        set_state(item, state_of(item) - item_state::one_cancelling);
+        refused.end(false);
     }
     // A stop now waits for what we wait for, and wakes us before it goes on.
     inside.leave();

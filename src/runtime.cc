@@ -11,6 +11,7 @@
 #include "lock.h"
 #include "lock_events.h"
 #include "percpu.h"
+#include "refusal.h"
 #include "report.h"
 #include "strategy.h"
 #include "submit.h"
@@ -241,10 +242,12 @@ void before_fork()
     callers_before_fork();
     symbols_before_fork();
     workqueues_before_fork();
+    refusals_before_fork();
 }
 
 void after_fork_parent()
 {
+    refusals_after_fork(false);
     workqueues_after_fork(false);
     symbols_after_fork();
     callers_after_fork_parent();
@@ -255,6 +258,7 @@ void after_fork_parent()
 // The child has this thread only: no worker, nothing queued, and its parent's segment is not its own.
 void after_fork_child()
 {
+    refusals_after_fork(true);
     workqueues_after_fork(true);
     forget_watching();
     waits_after_fork_child();

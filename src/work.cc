@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Items: the public calls, and which way they go.
+#include "refusal.h"
 #include "submit.h"
 #include "timer.h"
 
@@ -133,8 +134,8 @@ int cancel_sync_in_queue(passage &inside, worker &target, pw_struct &work)
     if (on_worker && target.running.is(&work))
         return -EDEADLK;
     // From here on nobody queues it, but a timer that finds it armed.
-    while (!refuse_claims(word))
-        sleep_ns(100'000); // one of several at a time where there are too many
+    refusal refused(work);
+    refused.begin();
     queue_barrier barrier;
     wait_edge edge(target, false);
     bool listed = false, taken_back = false, held = false;
@@ -151,7 +152,7 @@ int cancel_sync_in_queue(passage &inside, worker &target, pw_struct &work)
         if (held && !on_worker && in_work()) {
             listed = begin_waits(&edge, 1);
             if (!listed) {
-                accept_claims(word, false);
+                refused.end(false);
                 return -EDEADLK;
             }
         }
@@ -169,7 +170,7 @@ int cancel_sync_in_queue(passage &inside, worker &target, pw_struct &work)
         inside.leave();
         barrier.wait(flush_spins());
     }
-    accept_claims(word, true);
+    refused.end(true);
     return taken_back;
 }
 

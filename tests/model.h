@@ -70,6 +70,11 @@ class atomic {
     {
         return value_(RL_INFO).fetch_sub(value, order_of(order));
     }
+    T fetch_or(T value, std::memory_order order) { return value_(RL_INFO).fetch_or(value, order_of(order)); }
+    T fetch_and(T value, std::memory_order order)
+    {
+        return value_(RL_INFO).fetch_and(value, order_of(order));
+    }
 
     bool compare_exchange_strong(T &expected, T value, std::memory_order success, std::memory_order failure)
     {

@@ -75,6 +75,13 @@ class model_atomic_ref : public atomic_ref<T> {
     {
         return compare_exchange_strong(expected, value, success, failure);
     }
+    T fetch_or(T value, memory_order order) const
+    {
+        model_point();
+        T before = atomic_ref<T>::fetch_or(value, order);
+        told(before, before | value);
+        return before;
+    }
     T fetch_and(T value, memory_order order) const
     {
         model_point();
@@ -111,6 +118,7 @@ namespace pw::detail {
 static thread_context *context_here;
 }
 #define this_thread (*::pw::detail::context_here)
+#include "refusal.cc"
 #include "waits.cc"
 
 #include "lane.cc"
@@ -535,6 +543,14 @@ void cancelled_for_good()
             arm(x);
         });
         threads->add([] { queue(y); });
+    });
+    scenario("a timer's item is cancelled, and queued by another", by_queue, 1, [] {
+        pw_init_delayed(&x.delayed, function, 0);
+        threads->add([] {
+            arm(x);
+            cancel_sync(x);
+        });
+        threads->add([] { pw_queue_delayed_on(0, nullptr, &x.delayed, 0); });
     });
     scenario("a timer's item is cancelled by two", by_queue, 1, [] {
         pw_init_delayed(&x.delayed, function, 0);

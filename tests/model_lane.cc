@@ -20,6 +20,7 @@ namespace pw::detail {
 static thread_context *context_here;
 }
 #define this_thread (*::pw::detail::context_here)
+#include "refusal.cc"
 #include "waits.cc"
 namespace pw::detail {
 static bool model_begin_waits(wait_edge *edges, size_t count);

@@ -72,6 +72,31 @@ TEST_CASE("two that take back the same running item both wait, and one of them h
         }
 }
 
+TEST_CASE("hundreds of threads take back one running item, whose function meanwhile drains a workqueue")
+{
+    for (busy_item::route way : both_routes) {
+        workqueue other;
+        int drained = -1;
+        std::atomic<int> wrong{0};
+        busy_item busy(last_cpu(), way, [&] { drained = other.drain(); });
+        std::vector<std::unique_ptr<waiting_thread>> cancellers;
+        for (int i = 0; i < 300; ++i)
+            cancellers.push_back(std::make_unique<waiting_thread>([&] { wrong += busy.item().cancel_sync() != 0; }));
+        CHECK(eventually([&] {
+            return std::all_of(cancellers.begin(), cancellers.end(), [](const auto &each) { return each->waits(); });
+        }));
+        CHECK(queue_by(way, busy.item()) == -ECANCELED);
+        busy.let_go();
+        cancellers.clear();
+        CHECK(drained == 0);
+        CHECK(wrong == 0);
+        CHECK(busy.runs() == 1);
+        CHECK(queue_by(way, busy.item()) == 1);
+        REQUIRE(busy.item().flush() == 0);
+        CHECK(busy.runs() == 2);
+    }
+}
+
 TEST_CASE("a function may take back and free what waits behind it on its own CPU")
 {
     constexpr int many = 50;

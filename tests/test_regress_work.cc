@@ -747,6 +747,45 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("a fork's child may queue what other threads of its parent are taking back")
+{
+    if (!possible_with_threads())
+        return;
+    for (busy_item::route way : both_routes) {
+        busy_item busy(last_cpu(), way);
+        std::atomic<int> wrong{0};
+        auto cancel = [&] { wrong += busy.item().cancel_sync() != 0; };
+        waiting_thread one(cancel), other(cancel);
+        REQUIRE(eventually([&] { return one.waits() && other.waits(); }));
+        CHECK(queue_by(way, busy.item()) == -ECANCELED);
+        let_threads_settle();
+        pid_t forked = fork();
+        if (forked == 0) {
+            become_child();
+            _exit([&] {
+                EXPECT(pw_runtime_start(nullptr) == 0);
+                EXPECT(queue_by(way, busy.item()) == 1);
+                EXPECT(busy.item().flush() == 0);
+                EXPECT(busy.runs() == 2);
+                EXPECT(busy.item().cancel_sync() == 0);
+                EXPECT(queue_by(way, busy.item()) == 1);
+                EXPECT(pw_runtime_stop() == 0);
+                EXPECT(busy.runs() == 3);
+                return 0;
+            }());
+        }
+        REQUIRE(forked > 0);
+        CHECK(status_of(forked) == 0);
+        // The parent's still are.
+        CHECK(queue_by(way, busy.item()) == -ECANCELED);
+        busy.let_go();
+        one.join();
+        other.join();
+        CHECK(wrong == 0);
+        CHECK(busy.runs() == 1);
+    }
+}
+
 TEST_CASE("in a fork's child nothing is armed: it takes back nothing, destroys the workqueue and stops")
 {
     if (!possible_with_threads())
