@@ -61,7 +61,7 @@ need meson has_command meson
 need ninja-build has_command ninja ninja-build
 need pkg-config has_command pkg-config
 for library in liburcu:liburcu-dev numa:libnuma-dev hwloc:libhwloc-dev CLI11:libcli11-dev fmt:libfmt-dev \
-    nlohmann_json:nlohmann-json3-dev; do
+    nlohmann_json:nlohmann-json3-dev ncursesw:libncurses-dev; do
     need "${library#*:}" has_library "${library%:*}" "${library#*:}"
 done
 if [[ $mode == test ]]; then
@@ -69,10 +69,14 @@ if [[ $mode == test ]]; then
     need relacy-dev has_header relacy/relacy_std.hpp
     need valgrind has_command valgrind
     need python3 has_command python3
+<<<<<<< HEAD
     # What judges pw-stat's formats.
     need python3-jsonschema has_python_module jsonschema
     need python3-prometheus-client has_python_module prometheus_client
     need prometheus has_command promtool
+=======
+    need tmux has_command tmux
+>>>>>>> 6552f98 (wip)
     need libpipewire-0.3-dev has_library libpipewire-0.3 libpipewire-0.3-dev # a test looks for clashing names
 fi
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "commands.h"
 
+#include "chosen.h"
 #include "output.h"
 #include "print.h"
 #include "processes.h"
+#include "screen.h"
 #include "text.h"
+#include "top.h"
 
-#include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 #include <functional>
 #include <optional>
@@ -41,64 +42,37 @@ What the process is set to, then one line per CPU. Counts are since the runtime 
 Then one line per workqueue, if the program created any.
   PRIORITY  normal, or high: served before normal ones)";
 
-// Empty if the text is no process id.
-std::optional<int> parse_pid(std::string_view text)
-{
-    int pid = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
-    if (error != std::errc() || end != text.data() + text.size() || pid <= 0)
-        return std::nullopt;
-    return pid;
-}
+constexpr char top_help[] =
+    R"(Keys: q ends; < > choose the column to sort by, r reverses; arrows and pages select a row; Enter opens a
+process, Esc goes back, Tab goes to the other table; + - change how often it looks, d asks for the seconds.
 
-survey look_around()
-{
-    survey found = find_processes();
-    for (const std::string &problem : found.problems)
-        complain(problem);
-    return found;
-}
+Processes, then the CPUs and the functions of one; rates are over the time between two looks.
+  BUSY      what workers ran, in percent of one CPU's time
+  QUEUED    items accepted
+  HERE      items and calls of pw_on_each_cpu that CPUs' own workers ran, which disturbs these CPUs
+  AWAY      items that callers ran for CPUs under the lock strategy, which spares these CPUs
+  PENDING   items queued and neither executed nor cancelled yet, now
+  WAKEUPS   times workers were woken from sleep
+  REMOTE    locks taken from another CPU with membarrier (queue strategy)
+  CONTENDED locks that somebody had to wait for
+  WAITED    the time that they waited, in percent of one CPU's
+  FOR       how long what runs now has been running
+  STATE     of the worker, or what it and callers run; RUNNING: what runs for longest in the process
+  LONGEST   run of the function since the start, on its CPU or away
+  CPUS      those whose workers ran the function; of a process, how many have a worker)";
 
-// What to add where a process was not found, since it may be among those.
-std::string unseen(const survey &found)
+screen output_screen(const request &asked)
 {
-    if (found.denied == 0)
-        return "";
-    return fmt::format(" ({} could not be looked into{})", found.denied,
-                       geteuid() == 0 ? "" : ": try as root");
-}
-
-// By rising pid, one or more. Throws misuse or cannot_show.
-std::vector<int> pids_of(const std::string &who)
-{
-    if (std::optional<int> pid = parse_pid(who))
-        return {*pid};
-    // Digits and a sign are a mistaken id rather than a name.
-    if (who.find_first_not_of("+-0123456789") == std::string::npos)
-        throw misuse(fmt::format("\"{}\": not a process id", printable(who)));
-    constexpr size_t longest = 15; // the kernel keeps no more of a name
-    survey found = look_around();
-    std::string name = printable(who.substr(0, longest));
-    std::vector<int> pids;
-    for (const listed_process &each : found.processes)
-        if (each.command == name)
-            pids.push_back(each.pid);
-    if (pids.empty())
-        throw cannot_show(obstacle::no_process,
-                          fmt::format("no process of that name uses the pwlocks runtime{}", unseen(found)));
-    return pids;
+    screen to = screen_of(STDOUT_FILENO);
+    if (asked.color != "auto")
+        to.colours = asked.color == "always";
+    return to;
 }
 
 // Shows each process that is asked for. What cannot be shown is complained of, and the status.
 int show_each(const request &asked, const std::function<void(const process &)> &show)
 {
-    std::vector<int> pids;
-    try {
-        pids = pids_of(asked.who);
-    } catch (const cannot_show &error) {
-        complain(fmt::format("{}: {}", printable(asked.who), error.what()));
-        return failure;
-    }
+    std::vector<int> pids = pids_of(asked.who);
     int status = success;
     for (int pid : pids) {
         try {
@@ -113,28 +87,46 @@ int show_each(const request &asked, const std::function<void(const process &)> &
     return status;
 }
 
-int list(const request &)
+int list(const request &asked)
 {
     survey found = look_around();
     if (found.processes.empty())
         complain("no process uses the pwlocks runtime" + unseen(found));
     else
-        print(process_list(found, screen_of(STDOUT_FILENO)));
+        print(process_list(found, output_screen(asked)));
     return success;
+}
+
+int top(const request &asked)
+{
+    std::optional<int> only;
+    if (!asked.who.empty())
+        only = only_pid_of(asked.who);
+    try {
+        return show_top(only, output_screen(asked).colours);
+    } catch (const misuse &) {
+        throw;
+    } catch (const std::runtime_error &error) {
+        if (!only)
+            throw;
+        complain(fmt::format("{}: {}", *only, error.what()));
+        return failure;
+    }
 }
 
 int show(const request &asked)
 {
     if (asked.who.empty())
         return list(asked);
-    screen to = screen_of(STDOUT_FILENO);
+    screen to = output_screen(asked);
     return show_each(asked, [&](const process &shown) { print(process_report(shown, to)); });
 }
 
 constexpr command table[] = {
     {nullptr, "Shows the processes that use the pwlocks runtime, or what it does in one of them.",
-     process_help, subject::optional, show},
-    {"list", "List the processes that use the runtime", list_help, subject::none, list},
+     process_help, subject::optional, option_color, show},
+    {"list", "List the processes that use the runtime", list_help, subject::none, option_color, list},
+    {"top", "Show them, or one, on the full screen", top_help, subject::optional, option_color, top},
 };
 
 } // namespace

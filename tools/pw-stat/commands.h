@@ -9,11 +9,17 @@ namespace pw::tool {
 
 // A command line, taken apart.
 struct request {
-    std::string who; // a process's id or name; empty: none was given
+    std::string who;            // a process's id or name; empty: none was given
+    std::string color = "auto"; // or "always", "never"
 };
 
 // Whether a command is about a process.
 enum class subject { none, optional, required };
+
+// Options that several commands have; main() knows how they are written.
+enum option : unsigned {
+    option_color = 1,
+};
 
 // To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.
 struct command {
@@ -21,6 +27,7 @@ struct command {
     const char *what;
     const char *help; // what stands below the options: the columns
     subject about;
+    unsigned options;                 // of enum option
     int (*run)(const request &asked); // returns the exit status
 };
 

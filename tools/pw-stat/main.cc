@@ -16,7 +16,8 @@ namespace {
 using namespace pw::tool;
 
 constexpr char statuses_help[] = R"(
-Exit status: 0; 1 if a process cannot be shown or the output cannot be written; 2 for a usage error.)";
+Exit status: 0; 1 if a process cannot be shown or the output cannot be written; 2 for a usage error;
+3 if the process that is watched has ended.)";
 
 // A file that we open must not become standard output because that was closed.
 void open_standard_descriptors()
@@ -60,6 +61,10 @@ class command_line {
     void set_up(CLI::App &app, const command &each)
     {
         app.footer(fmt::format("{}\n{}", each.help, statuses_help));
+        if (each.options & option_color)
+            app.add_option("--color", asked.color,
+                           "Colours: on a terminal without NO_COLOR, always, or never")
+                ->check(CLI::IsMember({"auto", "always", "never"}));
         if (each.about == subject::none)
             return;
         CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");

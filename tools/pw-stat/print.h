@@ -10,6 +10,7 @@ namespace pw::tool {
 constexpr int success = 0;
 constexpr int failure = 1;
 constexpr int usage_error = 2;
+constexpr int has_ended = 3; // the process that was watched
 
 // Nobody reads any further, or it cannot be written and that was complained of: the command ends with this
 // status.
