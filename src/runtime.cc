@@ -306,6 +306,28 @@ void queue_everything_armed()
     prepare_locks();
 }
 
+// The first CPU of [from, end) that has a worker, or -1. Starts what was never started; where that fails it is not tried for each CPU anew.
+int first_with_worker(int from, int end)
+{
+    caller *self = this_caller();
+    if (from >= end || !self)
+        return -1;
+    for (;;) {
+        {
+            passage inside(self);
+            if (inside.state() == gate_state::closed)
+                return -1;
+            if (inside.state() != gate_state::never) {
+                while (from < end && !worker_of(from)->active)
+                    ++from;
+                return from < end ? from : -1;
+            }
+        }
+        if (start_on_first_use() != 0)
+            return -1;
+    }
+}
+
 } // namespace
 
 void note_refusal()
@@ -392,26 +414,10 @@ int pw_runtime_stop(void)
 
 bool pw_cpu_online(int cpu)
 {
-    caller *self = this_caller();
-    if (cpu < 0 || cpu >= possible_cpus() || !self)
-        return false;
-    for (;;) {
-        {
-            passage inside(self);
-            if (inside.state() == gate_state::open || inside.state() == gate_state::draining)
-                return worker_of(cpu)->active;
-            if (inside.state() == gate_state::closed)
-                return false;
-        }
-        if (start_on_first_use() != 0)
-            return false;
-    }
+    return cpu >= 0 && cpu < possible_cpus() && first_with_worker(cpu, cpu + 1) == cpu;
 }
 
 int pw_next_cpu(int cpu)
 {
-    for (cpu = cpu < 0 ? 0 : cpu + 1; cpu < possible_cpus(); ++cpu)
-        if (pw_cpu_online(cpu))
-            return cpu;
-    return -1;
+    return cpu < possible_cpus() ? first_with_worker(cpu < 0 ? 0 : cpu + 1, possible_cpus()) : -1;
 }

@@ -3,7 +3,6 @@
 // threads that come and go leave behind: nothing.
 #include "time_limit.h"
 
-#include "capture.h"
 #include "on_cpu.h"
 #include "programs.h"
 #include "tasks.h"
@@ -11,9 +10,7 @@
 
 #include <array>
 #include <fcntl.h>
-#include <grp.h>
 #include <memory>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 namespace {
@@ -381,98 +378,4 @@ TEST_CASE("child: many short threads", "[.child]")
 TEST_CASE("ten thousand threads that call in and end leave nothing behind")
 {
     require_passes("child: many short threads");
-}
-
-TEST_CASE("child: no descriptor is left", "[.child]")
-{
-    pw_runtime_stop();
-    // A process that has never started: the first use gets the error, and the next one tries again.
-    rlimit few;
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &few) == 0);
-    rlimit none = few;
-    none.rlim_cur = 64;
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    std::vector<int> taken;
-    for (int fd; (fd = open("/dev/null", O_RDONLY)) >= 0;)
-        taken.push_back(fd);
-    int runs = 0;
-    task item(given_cpus.front(), [&] { ++runs; });
-    const int started = pw_runtime_start(nullptr);
-    const int queued = item.queue();
-    const bool online = pw_cpu_online(given_cpus.front());
-    for (int fd : taken)
-        close(fd);
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
-    CHECK(started == -EMFILE);
-    CHECK(queued == -EMFILE);
-    CHECK_FALSE(online);
-    CHECK(library_threads().empty());
-    CHECK(runs == 0);
-    // As if nothing had been.
-    CHECK(worker_cpus() == given_cpus);
-    CHECK(item.queue() == 1);
-    CHECK(item.flush() == 0);
-    CHECK(runs == 1);
-    CHECK(pw_runtime_stop() == 0);
-}
-
-TEST_CASE("a start without a free descriptor fails with -EMFILE and leaves nothing behind")
-{
-    require_passes("child: no descriptor is left");
-}
-
-TEST_CASE("child: no thread is left", "[.child]")
-{
-    // A user of its own, if we may: the kernel counts a user's threads, everywhere.
-    const bool alone = geteuid() == 0;
-    constexpr uid_t somebody = 54322;
-    if (alone) {
-        REQUIRE(setgroups(0, nullptr) == 0);
-        REQUIRE(setresgid(somebody, somebody, somebody) == 0);
-        REQUIRE(setresuid(somebody, somebody, somebody) == 0);
-        REQUIRE(prctl(PR_SET_DUMPABLE, 1) == 0); // /proc/self stays ours
-    }
-    REQUIRE(start_and_stop());
-    rlimit unlimited;
-    REQUIRE(getrlimit(RLIMIT_NPROC, &unlimited) == 0);
-    const size_t before = threads().size();
-    REQUIRE(pw_runtime_start(nullptr) == 0);
-    const size_t needed = threads().size() - before;
-    REQUIRE(pw_runtime_stop() == 0);
-    REQUIRE(needed >= worker_cpus().size());
-    const std::vector<std::string> descriptors_before = descriptors();
-
-    // Not even one; then one more each time, as long as it is one too few.
-    for (size_t spare = 0; spare < (alone ? needed : 1); ++spare) {
-        CAPTURE(spare, needed);
-        rlimit limit = unlimited;
-        limit.rlim_cur = alone ? threads().size() + spare : 0;
-        REQUIRE(setrlimit(RLIMIT_NPROC, &limit) == 0);
-        int result;
-        std::string text;
-        {
-            stderr_capture capture;
-            result = pw_runtime_start(nullptr);
-            text = capture.text();
-        }
-        REQUIRE(setrlimit(RLIMIT_NPROC, &unlimited) == 0);
-        CHECK(result == -EAGAIN);
-        CHECK(text.find("thread not created: Resource temporarily unavailable\n") != std::string::npos);
-        CHECK(std::count(text.begin(), text.end(), '\n') == 1);
-        CHECK(library_threads().empty());
-        CHECK(descriptors() == descriptors_before);
-        CHECK(pw_runtime_stop() == -ESRCH);
-    }
-    REQUIRE(pw_runtime_start(nullptr) == 0);
-    int runs = 0;
-    task item(given_cpus.back(), [&] { ++runs; });
-    CHECK(item.queue_to_worker() == 1);
-    CHECK(item.flush() == 0);
-    CHECK(runs == 1);
-    CHECK(pw_runtime_stop() == 0);
-}
-
-TEST_CASE("a start that gets no thread fails with -EAGAIN and ends those that it has")
-{
-    require_passes("child: no thread is left");
 }

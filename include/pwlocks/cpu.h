@@ -23,7 +23,8 @@ PW_EXPORT int pw_nr_cpus(void);
  * Any thread; may block while workers start. */
 PW_EXPORT bool pw_cpu_online(int cpu);
 
-/** Returns the next CPU that has a worker after `cpu`, or -1; start with -1. See pw_for_each_cpu(). */
+/** Returns the next CPU that has a worker after `cpu`, or -1; start with -1. See pw_for_each_cpu().
+ * Starts the runtime if it was never started; -1 if that fails, which is tried once. */
 PW_EXPORT int pw_next_cpu(int cpu);
 
 /** Iterates over the CPUs that have a worker, in rising order; `cpu` is declared by the loop.
