@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What tests of cancelling, workqueues, delayed work and circles share: both ways to queue, a CPU whose items
-// wait, the order of starts, threads that wait in a call, workqueues and delayed items with a scope.
+// What tests of cancelling, workqueues, delayed work, circles and calls for every CPU share: both ways to queue,
+// a CPU whose items wait, the order of starts, threads that wait in a call, workqueues and delayed items with a
+// scope.
 #pragma once
 
+#include "catch.h"
 #include "tasks.h"
 #include "this_process.h"
 
@@ -29,6 +31,28 @@ inline int queue_unless_canceled(busy_item::route way, pw_struct &item, pw_workq
             return result;
         std::this_thread::yield();
     }
+}
+
+// pw_on_each_cpu() with a lambda.
+inline int on_each_cpu(const std::function<void(int)> &function)
+{
+    return pw_on_each_cpu(
+        [](int cpu, void *arg) { (*static_cast<const std::function<void(int)> *>(arg))(cpu); },
+        const_cast<std::function<void(int)> *>(&function));
+}
+
+// Whether there are two; says so if not.
+inline bool two_workers()
+{
+    if (first_cpu() == last_cpu())
+        WARN("skipped: one worker only");
+    return first_cpu() != last_cpu();
+}
+
+// As long as a function needs for a timer of a microsecond to be due again when it returns.
+inline void take_a_moment()
+{
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
 }
 
 // What the thread that made this queues to that CPU, that way, becomes pending and stays so until this is

@@ -10,13 +10,6 @@
 
 namespace {
 
-int on_each_cpu(const std::function<void(int)> &function)
-{
-    return pw_on_each_cpu(
-        [](int cpu, void *arg) { (*static_cast<const std::function<void(int)> *>(arg))(cpu); },
-        const_cast<std::function<void(int)> *>(&function));
-}
-
 // Calls for every CPU; how many CPUs were not called exactly once, or an error.
 int count_missed()
 {

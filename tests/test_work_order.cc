@@ -3,71 +3,21 @@
 #include "time_limit.h"
 
 #include "on_cpu.h"
-#include "tasks.h"
+#include "queues.h"
 
 #include <algorithm>
 #include <memory>
 #include <random>
-
-namespace {
-
-// What started, in order.
-class record {
-  public:
-    void add(int what)
-    {
-        std::lock_guard held(mutex_);
-        started_.push_back(what);
-    }
-    std::vector<int> started() const
-    {
-        std::lock_guard held(mutex_);
-        return started_;
-    }
-
-  private:
-    mutable std::mutex mutex_;
-    std::vector<int> started_;
-};
-
-std::vector<int> rising(int count)
-{
-    std::vector<int> all;
-    for (int i = 0; i < count; ++i)
-        all.push_back(i);
-    return all;
-}
-
-using task_list = std::vector<std::unique_ptr<task>>;
-
-// Items that record their number.
-task_list numbered(record &record, int cpu, int count)
-{
-    task_list items;
-    for (int i = 0; i < count; ++i)
-        items.push_back(std::make_unique<task>(cpu, [&record, i] { record.add(i); }));
-    return items;
-}
-
-int flush_all(const task_list &items)
-{
-    int errors = 0;
-    for (const auto &each : items)
-        errors += each->flush() != 0;
-    return errors;
-}
-
-} // namespace
 
 TEST_CASE("guarantee 5: each thread's items start in the order in which it queued them")
 {
     const int threads = 4, many = 2'000 / scale;
     for (int cpu : worker_cpus())
         for (bool to_worker : {false, true}) {
-            std::vector<record> records(threads);
+            std::vector<start_order> orders(threads);
             std::vector<task_list> items;
             for (int i = 0; i < threads; ++i)
-                items.push_back(numbered(records[static_cast<size_t>(i)], cpu, many));
+                items.push_back(numbered(orders[static_cast<size_t>(i)], cpu, many));
             std::atomic<int> refused{0};
             on_threads(threads, [&](int i) {
                 for (const auto &each : items[static_cast<size_t>(i)])
@@ -76,7 +26,7 @@ TEST_CASE("guarantee 5: each thread's items start in the order in which it queue
             CHECK(refused == 0);
             for (int i = 0; i < threads; ++i) {
                 CHECK(flush_all(items[static_cast<size_t>(i)]) == 0);
-                CHECK(records[static_cast<size_t>(i)].started() == rising(many));
+                CHECK(orders[static_cast<size_t>(i)].started() == rising(many));
             }
         }
 }
@@ -85,7 +35,7 @@ TEST_CASE("guarantee 5: what is queued behind an item that runs elsewhere starts
 {
     // Under queue the worker runs the busy item; under lock another thread does, and gets it handed once more.
     const int cpu = last_cpu();
-    record order;
+    start_order order;
     busy_item busy(cpu, busy_item::by_strategy, [&] { order.add(0); });
     task second(cpu, [&] { order.add(1); }), third(cpu, [&] { order.add(2); });
     CHECK(busy.item().queue() == 1);
@@ -113,7 +63,7 @@ TEST_CASE("guarantee 5: what is queued behind an item that runs elsewhere starts
 TEST_CASE("guarantee 5: the order of one thread binds no other thread under lock, and every thread under queue")
 {
     const int cpu = last_cpu();
-    record order;
+    start_order order;
     busy_item busy(cpu);
     CHECK(busy.item().queue() == 1);
     task mine(cpu, [&] { order.add(1); }), its(cpu, [&] { order.add(2); });
@@ -131,7 +81,7 @@ TEST_CASE("guarantee 5: the order of one thread binds no other thread under lock
 TEST_CASE("guarantee 5: two busy items and what one thread queues between them")
 {
     const int cpu = last_cpu();
-    record order;
+    start_order order;
     if (under_lock()) {
         busy_item a(cpu, busy_item::by_strategy, [&] { order.add(0); });
         busy_item b(cpu, busy_item::by_strategy, [&] { order.add(10); });
@@ -162,7 +112,7 @@ TEST_CASE("guarantee 5: an item that queues itself and then others starts again 
 {
     const int rounds = 400 / scale;
     for (int cpu : worker_cpus()) {
-        record order;
+        start_order order;
         int round = 0, refused = 0;
         task_list others = numbered(order, cpu, 3);
         // How much had started when a call of another item was about to be accepted.
@@ -211,7 +161,7 @@ TEST_CASE("guarantee 5: what a function queues to another CPU starts there in th
 {
     const int many = 500 / scale;
     const int from = first_cpu(), to = last_cpu();
-    record order;
+    start_order order;
     task_list items = numbered(order, to, many);
     int refused = 0;
     task producer(from, [&] {
