@@ -13,6 +13,7 @@
 #include "percpu.h"
 #include "refusal.h"
 #include "report.h"
+#include "stat_read.h"
 #include "strategy.h"
 #include "submit.h"
 #include "symbol.h"
@@ -213,6 +214,7 @@ int build(const option_set &program)
     publish_lock_events(segment());
     if (plan.options.watchdog_ms > 0)
         start_watching(plan.options.watchdog_ms, housekeeping_cpus(machine), segment());
+    publish_stat(segment());
     open_gate(gate.state, gate_state::open);
     return 0;
 }
@@ -267,6 +269,7 @@ void after_fork_child()
     percpu_after_fork_child();
     lock_after_fork_child();
     lock_events_after_fork_child();
+    stat_after_fork_child();
     ++gate.generation;
     gate.state.store(gate_state::never, std::memory_order_relaxed); // relaxed: nobody else is here
     for (int cpu = 0; cpu < possible_cpus(); ++cpu) {
@@ -402,6 +405,7 @@ int pw_runtime_stop(void)
         stop_worker(each);
     });
     withdraw_lock_events();
+    withdraw_stat();
     std::lock_guard guard(building);
     for_each_active([](worker &each) { each.active = false; });
     detach_rows();

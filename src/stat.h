@@ -54,6 +54,7 @@ class stat_segment {
     std::span<stat::counter> places(size_t index) const;
 
     bool full() const { return head().full; }
+    uint64_t start_ns() const { return head().start_monotonic_ns; }
 
     // The row of caller slot `slot` (0, 1, 2 ... in any order), growing the file to hold it; beyond the
     // capacity, or if the file cannot grow, the last row, counted in callers_unseen. Serialized by the

@@ -95,6 +95,15 @@ static int use_irqsave(void)
     return 0;
 }
 
+static int use_stat(int cpu)
+{
+    struct pw_stat one, all;
+    REQUIRE(pw_stat_read(cpu, &one, sizeof one) == 0 && one.workers == 1);
+    REQUIRE(pw_stat_read(PW_STAT_ALL, &all, sizeof all) == 0 && all.workers >= 1 && all.queued >= one.queued);
+    REQUIRE(pw_stat_read(pw_nr_cpus(), &one, sizeof one) == -EINVAL);
+    return 0;
+}
+
 /* Drains every CPU's cache with one of the two calls. */
 static int use_work(int (*queue)(int, struct pw_workqueue *, struct pw_struct *))
 {
@@ -159,6 +168,7 @@ static int use_workqueue(unsigned flags)
 int main(void)
 {
     int first, round;
+    struct pw_stat stat;
     void *memory = pw_alloc_percpu(sizeof(struct cache), PW_CACHE_LINE);
     REQUIRE(memory != NULL);
     caches = (struct cache *)memory;
@@ -172,10 +182,11 @@ int main(void)
         first = pw_next_cpu(-1);
         REQUIRE(first >= 0 && pw_cpu_online(first) && !pw_cpu_online(pw_nr_cpus()));
         if (use_locks() != 0 || use_irqsave() != 0 || use_work(pw_queue_on) != 0 || use_work(pw_queue_work_on) != 0 ||
-            use_workqueue(0) != 0 || use_workqueue(PW_WQ_HIGHPRI) != 0)
+            use_workqueue(0) != 0 || use_workqueue(PW_WQ_HIGHPRI) != 0 || use_stat(first) != 0)
             return 1;
         REQUIRE(pw_runtime_stop() == 0);
         REQUIRE(pw_runtime_stop() == -ESRCH);
+        REQUIRE(pw_stat_read(first, &stat, sizeof stat) == -ESRCH);
         INIT_PW(&caches->drain, drain, first);
         REQUIRE(pw_queue_on(first, NULL, &caches->drain) == -ESHUTDOWN);
     }

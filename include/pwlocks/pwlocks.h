@@ -9,6 +9,7 @@
 #include "percpu.h"
 #include "rseq.h"
 #include "runtime.h"
+#include "stat.h"
 #include "work.h"
 
 #endif
