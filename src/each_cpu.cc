@@ -116,15 +116,15 @@ class admitted_calls {
     ~admitted_calls()
     {
         for (; next_ < count_; ++next_)
-            lane_of(records_[next_].cpu)->end_call(records_[next_]);
+            lane_of(records_[next_].cpu)->end_call(records_[next_], false);
     }
     admitted_calls(const admitted_calls &) = delete;
     admitted_calls &operator=(const admitted_calls &) = delete;
 
-    void admit(worker &target, passage &inside)
+    void admit(const call_group &group, worker &target, passage &inside)
     {
         records_[count_].row = &inside.row();
-        lane_of(target.cpu)->begin_call(records_[count_]);
+        lane_of(target.cpu)->begin_call(group.function, records_[count_]);
         ++count_;
     }
 
@@ -147,7 +147,7 @@ class admitted_calls {
 int call_here(passage &inside, call_group &group, std::vector<run_record> &records)
 {
     admitted_calls calls(records);
-    for_each_active([&](worker &each) { calls.admit(each, inside); });
+    for_each_active([&](worker &each) { calls.admit(group, each, inside); });
     inside.leave();
     calls.make(group);
     return 0;

@@ -6,6 +6,7 @@
 #include "timer.h"
 #include "workqueue.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <iterator>
 #include <new>
@@ -23,6 +24,12 @@ void set_kind(pw_struct &item, pw_workqueue *wq)
 {
     set_state(item, state_of(item) | item_state::route_on | priority_of(wq));
     item.wq = wq;
+}
+
+// With stats=full: since when a delayed item is queued, 0 if it does not matter.
+uint64_t due_or_now(const pw_delayed &delayed)
+{
+    return gate.stats == stats_choice::full ? std::min(delayed.due, now_ns()) | 1 : 0;
 }
 
 bool is_ours(const run_record *record)
@@ -50,7 +57,7 @@ void lane::init(int cpu, size_t index, int deputy_cpu, const worker_options &opt
     drawn_ = drawn;
     cpu_ = cpu;
     index_ = index;
-    segment_ = &segment;
+    ledger_.init(segment, index);
     deputy_.segment = &segment;
     deputy_.block = &deputy_block_;
     deputy_.ledger.init(deputy_block_, stats_choice::off);
@@ -95,21 +102,25 @@ void lane::depend(uint64_t ticket) const
         last = ticket;
 }
 
-void lane::note_hand_over(pw_struct &item, pw_workqueue *wq, stat::caller_row &row)
+// `queued_at` with stats=full; 0: now.
+void lane::note_hand_over(pw_struct &item, pw_workqueue *wq, uint64_t queued_at, stat::caller_row &row)
 {
     set_kind(item, wq);
     set_pending(item);
+    if (pw_unlikely(gate.stats == stats_choice::full))
+        set_state(item, item_state::handed_over(state_of(item), queued_at ? queued_at : now_ns() | 1));
     item.ticket = ++drawn_;
     depend(item.ticket);
     count(row.cells[index_].queued);
 }
 
 // What was armed, to whoever runs the item, or to the deputy.
-void lane::hand_over_now(pw_struct &item, stat::caller_row &row)
+void lane::hand_over_now(pw_delayed &delayed, stat::caller_row &row)
 {
+    pw_struct &item = delayed.work;
     pw_workqueue *wq = item.wq;
     set_state(item, state_of(item) & ~item_state::armed);
-    note_hand_over(item, wq, row);
+    note_hand_over(item, wq, due_or_now(delayed), row);
     if (run_record *now = find(&item)) {
         now->again = item.ticket;
     } else {
@@ -171,6 +182,7 @@ lane::admission lane::admit_armed(pw_delayed *item, uint64_t now, run_record &re
     }
     deputy_.timers.update();
     pw_workqueue *wq = item->work.wq;
+    record.noted.queued_at = due_or_now(*item);
     set_state(item->work, state_of(item->work) & ~(item_state::armed | item_state::pending));
     admission admitted = admit_locked(item->work, wq, record, true);
     disarmed(wq, true);
@@ -186,19 +198,20 @@ lane::admission lane::admit_locked(pw_struct &item, pw_workqueue *wq, run_record
     if (!accepted && (state_of(item) & item_state::cancelling))
         return admission::refused;
     if (outstanding(last_ticket(cpu_))) {
-        note_hand_over(item, wq, *record.row);
+        note_hand_over(item, wq, record.noted.queued_at, *record.row);
         list(item);
         kick();
         return admission::handed_over;
     }
     if (run_record *now = find(&item)) {
-        note_hand_over(item, wq, *record.row);
+        note_hand_over(item, wq, record.noted.queued_at, *record.row);
         now->again = item.ticket;
         return admission::handed_over;
     }
     set_kind(item, wq);
     count(record.row->cells[index_].queued);
     begin(&item, wq, record);
+    ledger_.admit(record.noted, reinterpret_cast<uintptr_t>(item.func), wq);
     return admission::run_here;
 }
 

@@ -16,6 +16,7 @@
 // work needs, since Y may be waiting for that; and away from the CPU, which is not to be disturbed, wherever there is another.
 #pragma once
 
+#include "lane_stat.h"
 #include "worker.h"
 
 #include <mutex>
@@ -47,6 +48,7 @@ struct run_record {
     run_record *outer = nullptr;     // what the same thread ran when it queued this
     stat::caller_row *row = nullptr; // of the thread
     const thread_context *thread = nullptr;
+    execution noted; // for the stat segment
 
     uint64_t number() const { return ticket ? ticket : serial; }
 };
@@ -81,7 +83,7 @@ class lane {
         deputy_.timers.update();
         size_t count = chosen.size();
         while (pw_delayed *each = chosen.pop())
-            hand_over_now(each->work, row);
+            hand_over_now(*each, row);
         return count;
     }
 
@@ -89,9 +91,9 @@ class lane {
     void run(run_record &record);
 
     // A call of pw_on_each_cpu() for this CPU: inside a passage that saw the gate open; and then outside of it, by the same thread.
-    void begin_call(run_record &record);
+    void begin_call(void (*function)(int cpu, void *arg), run_record &record);
     void make_call(void (*function)(int cpu, void *arg), void *arg, run_record &record);
-    void end_call(run_record &record); // also of one that was not made
+    void end_call(run_record &record, bool made);
 
     // Takes back what has not started, or is armed. Returns whether there was anything.
     bool cancel(pw_struct &item, stat::caller_row &row);
@@ -130,8 +132,8 @@ class lane {
     run_record *find(const pw_struct *item) const;
     bool outstanding(uint64_t ticket) const;
     void depend(uint64_t ticket) const;
-    void note_hand_over(pw_struct &item, pw_workqueue *wq, stat::caller_row &row);
-    void hand_over_now(pw_struct &item, stat::caller_row &row);
+    void note_hand_over(pw_struct &item, pw_workqueue *wq, uint64_t queued_at, stat::caller_row &row);
+    void hand_over_now(pw_delayed &delayed, stat::caller_row &row);
     admission admit_locked(pw_struct &item, pw_workqueue *wq, run_record &record, bool accepted);
     void call_deputy();
     bool on_deputy() const { return this_thread.worker_here == &deputy_; }
@@ -145,6 +147,7 @@ class lane {
     void execute(run_record &record);
     bool run_again(run_record &record);
     void abandon(run_record &record);
+    void end_execution(run_record &record);
     void unlink(const run_record &record);
     void wake_waiters(const pw_struct *item, const pw_workqueue *wq, uint64_t number);
     void wake_if_idle();
@@ -163,7 +166,7 @@ class lane {
     waiter *waiters_ = nullptr;
     int cpu_ = -1;
     size_t index_ = 0;
-    stat_segment *segment_ = nullptr;
+    lane_stat ledger_;
     worker deputy_;
     stat::cpu_block deputy_block_ = {}; // nobody looks: what the deputy runs is in its row as a caller
 };

@@ -24,6 +24,12 @@ inline void set_state(pw_struct &item, uint64_t state)
     std::atomic_ref(item.state).store(state, std::memory_order_relaxed);
 }
 
+// With stats=full, else 0.
+inline uint64_t handed_over_at(const pw_struct &item)
+{
+    return gate.stats == stats_choice::full ? item_state::handed_over_at(state_of(item)) : 0;
+}
+
 inline bool is_pending(const pw_struct &item)
 {
     return state_of(item) & item_state::pending;

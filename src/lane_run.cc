@@ -9,21 +9,25 @@
 
 namespace pw::detail {
 
-void lane::begin_call(run_record &record)
+void lane::begin_call(void (*function)(int cpu, void *arg), run_record &record)
 {
     std::lock_guard held(mutex_);
     begin(nullptr, nullptr, record);
+    ledger_.admit(record.noted, reinterpret_cast<uintptr_t>(function), nullptr);
 }
 
 void lane::make_call(void (*function)(int cpu, void *arg), void *arg, run_record &record)
 {
     record.outer = this_thread.running;
     this_thread.running = &record;
+    ledger_.begin(record.noted, reinterpret_cast<uintptr_t>(function), *record.row, cpu_);
     run_call(function, cpu_, arg);
-    end_call(record);
+    if (record.generation == gate.generation)
+        ledger_.end(record.noted, *record.row);
+    end_call(record, true);
 }
 
-void lane::end_call(run_record &record)
+void lane::end_call(run_record &record, bool made)
 {
     // In a fork's child both are what its parent left.
     if (this_thread.running == &record)
@@ -31,6 +35,8 @@ void lane::end_call(run_record &record)
     if (record.generation != gate.generation)
         return;
     std::lock_guard held(mutex_);
+    if (made)
+        ledger_.add(record.noted);
     unlink(record);
     kick();
     wake_if_idle();
@@ -40,22 +46,20 @@ void lane::execute(run_record &record)
 {
     // The item may be gone when its function returns.
     pw_func_t function = record.item->func;
-    segment_->name_function(function);
-    stat::caller_row &row = *record.row;
-    uint64_t outer_cpu = row.running_cpu.load(std::memory_order_relaxed); // relaxed, all: statistics
-    uint64_t outer = row.running.load(std::memory_order_relaxed);
-    row.running_cpu.store(static_cast<uint64_t>(cpu_), std::memory_order_relaxed);
-    row.started.store(row.started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    row.running.store(reinterpret_cast<uintptr_t>(function), std::memory_order_relaxed);
+    ledger_.begin(record.noted, reinterpret_cast<uintptr_t>(function), *record.row, cpu_);
     PW_INJECT();
     run_function(function, record.item, record.wq);
     PW_INJECT();
-    // In a fork's child the row was its parent's.
+    end_execution(record);
+}
+
+// Also of one that ends its thread. In a fork's child the row was its parent's.
+void lane::end_execution(run_record &record)
+{
     if (record.generation != gate.generation)
         return;
-    row.running_cpu.store(outer_cpu, std::memory_order_relaxed);
-    row.running.store(outer, std::memory_order_relaxed);
-    count(row.cells[index_].executed);
+    ledger_.end(record.noted, *record.row);
+    count(record.row->cells[index_].executed);
 }
 
 void lane::unlink(const run_record &record)
@@ -73,6 +77,7 @@ bool lane::run_again(run_record &record)
     if (record.generation != gate.generation)
         return false;
     std::lock_guard held(mutex_);
+    ledger_.add(record.noted);
     wake_waiters(record.item, record.wq, record.number());
     record.ticket = record.again;
     record.again = 0;
@@ -81,6 +86,8 @@ bool lane::run_again(run_record &record)
     if (goes_on) {
         clear_pending(*record.item);
         record.wq = record.item->wq;
+        record.noted.queued_at = handed_over_at(*record.item);
+        ledger_.admit(record.noted, reinterpret_cast<uintptr_t>(record.item->func), record.wq);
     } else {
         unlink(record);
         if (record.ticket)
@@ -98,6 +105,7 @@ void lane::abandon(run_record &record)
     if (record.generation != gate.generation)
         return;
     std::lock_guard held(mutex_);
+    ledger_.add(record.noted);
     wake_waiters(record.item, record.wq, record.number());
     unlink(record);
     if (record.again)
@@ -116,8 +124,7 @@ void lane::abandon(run_record &record)
             execute(record);
         while (run_again(record));
     } catch (abi::__forced_unwind &) {
-        if (record.generation == gate.generation)
-            record.row->running.store(0, std::memory_order_relaxed); // relaxed: a statistic
+        end_execution(record);
         abandon(record);
         if (this_thread.running == &record)
             this_thread.running = record.outer;
@@ -183,6 +190,8 @@ void lane::work_off()
             record.ticket = item->ticket;
             clear_pending(*item);
             begin(item, item->wq, record);
+            record.noted.queued_at = handed_over_at(*item);
+            ledger_.admit(record.noted, reinterpret_cast<uintptr_t>(item->func), item->wq);
         }
         run(record);
         if (record.generation != gate.generation)

@@ -269,6 +269,11 @@ stat::lock_method lock_method()
     return rseq_usable() && pw_strategy() == PW_STRATEGY_QUEUE ? stat::method_rseq : stat::method_atomic;
 }
 
+void fix_lock_method()
+{
+    mode_in_force();
+}
+
 void lock_after_fork_child()
 {
     pw_detail_thread = {};

@@ -12,6 +12,9 @@ void prepare_locks();
 // The method that lockers use, or will use.
 stat::lock_method lock_method();
 
+// Start, when the strategy is in use: the first lock would do it. From here on pw_this_cpu() is inline.
+void fix_lock_method();
+
 // A fork's child: this thread has a new id, and membarrier must be asked again.
 void lock_after_fork_child();
 

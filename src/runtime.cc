@@ -197,6 +197,7 @@ int build(const option_set &program)
     gate.cpus = possible_cpus();
     ++gate.generation;
     gate.strategy = use_strategy();
+    fix_lock_method();
     gate.stats = plan.options.stats == stats_choice::unset ? stats_choice::on : plan.options.stats;
     stat_facts facts = {gate.strategy, pw_strategy_source(), lock_method(), &ignored, plan.cpus, gate.stats == stats_choice::full};
     if (int error = segment().create(facts, gate.stats != stats_choice::off))

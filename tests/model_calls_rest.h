@@ -21,6 +21,10 @@ std::span<stat::tally> stat_segment::tallies(size_t index) const
 {
     return explore::tallies[index];
 }
+std::span<stat::counter> stat_segment::places(size_t) const
+{
+    return {};
+}
 stat::histogram &stat_segment::histogram(size_t, stat::histogram_kind) const
 {
     static stat::histogram unused;

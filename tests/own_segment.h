@@ -52,6 +52,11 @@ class own_segment {
     }
     const pw::stat::cpu_block &block(int cpu) const { return block_at(index_of(cpu)); }
 
+    const pw::stat::caller_row &row(size_t index) const
+    {
+        return at<pw::stat::caller_row>(head().caller_offset + index * head().caller_stride);
+    }
+
     // What all threads did for that CPU.
     cell_counts cells(int cpu) const
     {

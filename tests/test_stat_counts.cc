@@ -2,6 +2,7 @@
 // What the stat segment counts, against what was done.
 #include "time_limit.h"
 
+#include "on_cpu.h"
 #include "own_segment.h"
 #include "queues.h"
 
@@ -101,7 +102,7 @@ uint64_t side(const tally_counts &tally, busy_item::route way)
 
 TEST_CASE("each function and workqueue has its own tally, on the side where it ran")
 {
-    auto way = busy_item::by_worker;
+    auto way = GENERATE(from_range(std::begin(both_routes), std::end(both_routes)));
     const char *options = GENERATE("stats=on", "stats=full");
     fresh_runtime runtime(options);
     workqueue first("first"), second("second");
@@ -295,14 +296,13 @@ TEST_CASE("a call for every CPU is counted where it is made, and what it interru
     own_segment now;
     for (int each : worker_cpus()) {
         CHECK(now.block(each).calls == (under_lock() ? 0 : 2));
-        CHECK(now.tallied(each, address_of(look_from_call)).here == now.block(each).calls);
+        CHECK(side(now.tallied(each, address_of(look_from_call)), busy_item::by_strategy) == 2);
         CHECK(now.cells(each).executed == 0);
     }
     CHECK(now.block(cpu).executed == 1);
-    if (!under_lock()) {
-        CHECK(now.names(address_of(look_from_call)));
+    CHECK(now.names(address_of(look_from_call)));
+    if (!under_lock())
         CHECK(seen.during == call);
-    }
 }
 
 TEST_CASE("an item's time is without that of the calls which its worker makes inside it")
@@ -371,4 +371,169 @@ TEST_CASE("with stats=full an item that was cancelled and queued again waits sin
     // Nobody has waited for as long as the machine runs: every stamp was taken for a time.
     CHECK(from_bucket_of(seen.histogram(cpu, histogram_kind::wait_here),
                          now_ns() - seen.head().start_monotonic_ns + ms) == 0);
+}
+
+TEST_CASE("what ran in a lane is counted with the CPU where it ran")
+{
+    if (!under_lock())
+        return; // there is none
+    const char *options = GENERATE("stats=on", "stats=full");
+    fresh_runtime runtime(options);
+    int first = first_cpu(), last = last_cpu();
+    for (int where : {first, last})
+        std::thread([&] {
+            REQUIRE(pin(0, where));
+            plain_item item(function_a, last);
+            REQUIRE(item.run(busy_item::by_strategy, 10) == 10);
+        }).join();
+    own_segment seen;
+    uint64_t sum = seen.ran_on(last, -1);
+    for (int each : worker_cpus())
+        sum += seen.ran_on(last, each);
+    CHECK(sum == 20);
+    CHECK(seen.ran_on(last, first) == (first == last ? 20 : 10));
+    CHECK(seen.ran_on(last, last) == (first == last ? 20 : 10));
+    CHECK(seen.ran_on(last, -1) == 0);
+    CHECK(seen.tallied(last).away == 20);
+    CHECK(seen.cells(last).executed == 20);
+    CHECK(seen.block(last).executed == 0);
+}
+
+TEST_CASE("what a caller runs is seen with since when, also what it runs inside")
+{
+    if (!under_lock())
+        return; // workers run everything
+    fresh_runtime runtime("stats=full");
+    int cpu = last_cpu();
+    struct row_seen {
+        uint64_t running = 0, cpu = 0, since = 0;
+        explicit row_seen(const void *function)
+        {
+            own_segment now;
+            for (size_t i = 0; i < now.head().caller_count; ++i)
+                if (const auto &row = now.row(i); row.running == reinterpret_cast<uintptr_t>(function)) {
+                    running = row.running;
+                    cpu = row.running_cpu;
+                    since = row.running_since;
+                }
+        }
+    };
+    static int inner_cpu;
+    static uint64_t began, outer_since, inner_since, after_since;
+    inner_cpu = first_cpu();
+    static pw_func_t outer_function, inner_function;
+    inner_function = [](pw_struct *) {
+        row_seen now(address_of(inner_function));
+        inner_since = now.since;
+        CHECK(now.cpu == static_cast<uint64_t>(inner_cpu));
+    };
+    outer_function = [](pw_struct *) {
+        outer_since = row_seen(address_of(outer_function)).since;
+        stay(ms);
+        plain_item nested(inner_function, inner_cpu);
+        CHECK(nested.run(busy_item::by_strategy, 1) == 1);
+        after_since = row_seen(address_of(outer_function)).since;
+    };
+    began = now_ns();
+    plain_item item(outer_function, cpu);
+    REQUIRE(item.run(busy_item::by_strategy, 1) == 1);
+    CHECK(outer_since >= began);
+    CHECK(inner_since >= outer_since + ms);
+    CHECK(after_since == outer_since);
+    CHECK(row_seen(address_of(outer_function)).running == 0);
+}
+
+TEST_CASE("a long item's time is counted for its lane")
+{
+    if (!under_lock())
+        return; // workers run everything
+    const char *options = GENERATE("stats=on", "stats=full");
+    fresh_runtime runtime(options);
+    int cpu = last_cpu();
+    plain_item item(long_function, cpu);
+    REQUIRE(item.run(busy_item::by_strategy, 3) == 3);
+    own_segment seen;
+    tally_counts tally = seen.tallied(cpu, address_of(long_function));
+    // The coarse clock is behind by up to a tick, of which there are at least 100 a second.
+    uint64_t tick = seen.head().full ? 0 : 10 * ms;
+    CHECK(tally.away == 3);
+    CHECK(tally.away_ns + tick >= 3 * long_ns);
+    CHECK(tally.away_longest_ns + tick >= long_ns);
+    CHECK(tally.away_longest_ns < tally.away_ns);
+}
+
+TEST_CASE(
+    "with stats=full what was handed over in a lane is timed since then, and the rest waits for nothing")
+{
+    if (!under_lock())
+        return; // workers run everything
+    fresh_runtime runtime("stats=full");
+    int cpu = last_cpu();
+    plain_item quick(function_a, cpu);
+    REQUIRE(quick.run(busy_item::by_strategy, 5) == 5);
+    uint64_t began = now_ns();
+    {
+        blocked_cpu blocked(cpu);
+        REQUIRE(pw_queue_on(cpu, nullptr, &quick) == 1); // comes behind what was handed over
+        stay();
+        blocked.open();
+        REQUIRE(pw_flush(&quick) == 0);
+    }
+    uint64_t lasted = now_ns() - began;
+    own_segment seen;
+    const auto &wait = seen.histogram(cpu, histogram_kind::wait_away),
+               &run = seen.histogram(cpu, histogram_kind::run_away);
+    CHECK(seen.cells(cpu).executed == 8);
+    CHECK(total(wait) == 8);
+    CHECK(total(run) == 8);
+    CHECK(wait.buckets[0] == 6);
+    CHECK(from_bucket_of(wait, long_ns) == 2);
+    CHECK(from_bucket_of(wait, 2 * lasted) == 0);
+    CHECK(from_bucket_of(run, long_ns) == 1);
+}
+
+TEST_CASE("with stats=full a delayed item waits since it fell due")
+{
+    fresh_runtime runtime("stats=full");
+    int cpu = last_cpu();
+    delayed_task soon(cpu), later(cpu);
+    uint64_t began = now_ns();
+    {
+        busy_item stuck(cpu);
+        REQUIRE(soon.arm(ms) == 1);
+        REQUIRE(later.arm(hour) == 1);
+        stay();
+    }
+    REQUIRE(pw_flush(&soon.work) == 0);
+    REQUIRE(eventually([&] {
+        own_segment now;
+        return side(now.tallied(cpu), busy_item::by_strategy) == 2;
+    }));
+    REQUIRE(later.flush() == 0); // before its time: it waits for nothing
+    uint64_t lasted = now_ns() - began;
+    own_segment seen;
+    const auto &wait =
+        seen.histogram(cpu, under_lock() ? histogram_kind::wait_away : histogram_kind::wait_here);
+    CHECK(total(wait) == 3);
+    CHECK(from_bucket_of(wait, 2 * lasted) == 0);
+    if (!under_lock()) // there another thread runs it at once
+        CHECK(from_bucket_of(wait, long_ns / 2) >= 1);
+}
+
+TEST_CASE("a thread that ends inside its function has run it")
+{
+    if (!under_lock())
+        return; // that ends the program
+    fresh_runtime runtime("stats=full");
+    int cpu = last_cpu();
+    plain_item item([](pw_struct *) { pthread_exit(nullptr); }, cpu);
+    std::thread([&] { pw_queue_on(cpu, nullptr, &item); }).join();
+    REQUIRE(pw_flush(&item) == 0);
+    own_segment seen;
+    CHECK(seen.cells(cpu).queued == 1);
+    CHECK(seen.cells(cpu).executed == 1);
+    CHECK(seen.tallied(cpu).away == 1);
+    CHECK(total(seen.histogram(cpu, histogram_kind::run_away)) == 1);
+    for (size_t i = 0; i < seen.head().caller_count; ++i)
+        CHECK(seen.row(i).running == 0);
 }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// What the lock strategy writes into the stat segment: what ran for a CPU in its lane, for how long, and on
+// which CPU.
+//
+// Who writes what: the thread that runs something, its row and its own execution; whoever holds the lane's
+// mutex, the rest.
+//
+// With stats=on times go by the coarse clock, whose ticks are milliseconds apart and cost next to nothing to
+// look at: their sum is right in the mean. With stats=full by the exact one.
+#pragma once
+
+#include "counters.h"
+#include "item.h"
+#include "tally.h"
+#include "timer_queue.h"
+#include "worker.h"
+
+#include <pwlocks/cpu.h>
+
+namespace pw::detail {
+
+// Something that runs in a lane, once. On the stack of the thread that runs it. What has no value here gets
+// one when it begins or ends: every store between two locked instructions makes the second one wait.
+struct execution {
+    stat::tally *tally = nullptr;
+    bool fresh = false;     // as found_tally has it
+    uint64_t queued_at = 0; // with stats=full, if it was not run at once: the lower bits of when
+    uint64_t waited, began, lasted;
+    size_t place; // where it ran
+    uint64_t outer, outer_cpu,
+        outer_since; // what the row showed before; the last two where there was something
+};
+
+inline uint64_t lane_clock()
+{
+    if (pw_unlikely(gate.stats != stats_choice::on))
+        return gate.stats == stats_choice::full ? now_ns() : 0;
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+class lane_stat {
+  public:
+    void init(stat_segment &segment, size_t index)
+    {
+        segment_ = &segment;
+        index_ = index;
+        places_ = segment.places(index);
+    }
+
+    // Under the mutex: what is about to run.
+    void admit(execution &next, uintptr_t function, const pw_workqueue *wq)
+    {
+        uint64_t workqueue = wq ? wq->id : 0;
+        if (pw_unlikely(function != function_ || workqueue != workqueue_)) {
+            function_ = function;
+            workqueue_ = workqueue;
+            found_tally found = find_tally(segment_->tallies(index_), function, workqueue);
+            tally_ = found.tally;
+            next.fresh = found.fresh;
+        }
+        next.tally = tally_;
+    }
+
+    // The thread that runs it, on either side of that.
+    void begin(execution &now, uintptr_t function, stat::caller_row &row, int cpu) const
+    {
+        if (pw_unlikely(now.fresh)) {
+            segment_->name_function(reinterpret_cast<pw_func_t>(function));
+            now.fresh = false;
+        }
+        if (!places_.empty()) {
+            const worker &there = *worker_of(pw_this_cpu());
+            now.place = there.active ? there.index : places_.size() - 1;
+        }
+        now.began = lane_clock();
+        if (pw_unlikely(gate.stats == stats_choice::full))
+            now.waited = now.queued_at ? item_state::since_handed_over(now.queued_at, now.began) : 0;
+        // Relaxed, all: statistics of this thread's own; but a reader that sees what runs sees since when,
+        // and for which CPU.
+        now.outer = row.running.load(std::memory_order_relaxed);
+        if (pw_unlikely(now.outer != 0)) {
+            now.outer_cpu = row.running_cpu.load(std::memory_order_relaxed);
+            now.outer_since = row.running_since.load(std::memory_order_relaxed);
+        }
+        row.running_cpu.store(static_cast<uint64_t>(cpu), std::memory_order_relaxed);
+        row.running_since.store(now.began, std::memory_order_relaxed);
+        row.started.store(row.started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        row.running.store(function, std::memory_order_release);
+    }
+    static void end(execution &now, stat::caller_row &row)
+    {
+        now.lasted = elapsed(now.began, lane_clock());
+        if (pw_unlikely(now.outer != 0)) {
+            row.running_cpu.store(now.outer_cpu, std::memory_order_relaxed);
+            row.running_since.store(now.outer_since, std::memory_order_relaxed);
+        }
+        row.running.store(now.outer, std::memory_order_release);
+    }
+
+    // Under the mutex: what has run.
+    void add(const execution &done) const
+    {
+        count(done.tally->away);
+        if (!places_.empty())
+            count(places_[done.place]);
+        if (done.lasted > 0) { // with the coarse clock rarely
+            pw::detail::add(done.tally->away_ns, done.lasted);
+            raise(done.tally->away_longest_ns, done.lasted);
+        }
+        if (pw_unlikely(gate.stats == stats_choice::full)) {
+            count(bucket_of(segment_->histogram(index_, stat::wait_away), done.waited));
+            count(bucket_of(segment_->histogram(index_, stat::run_away), done.lasted));
+        }
+    }
+
+  private:
+    uint64_t function_ = 0, workqueue_ = 0; // of what was admitted last
+    stat::tally *tally_ = nullptr;          // theirs
+    std::span<stat::counter> places_;
+    stat_segment *segment_ = nullptr;
+    size_t index_ = 0;
+};
+
+} // namespace pw::detail
