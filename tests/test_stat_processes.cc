@@ -2,13 +2,13 @@
 // Which process a segment belongs to, and what stands in the way of seeing it.
 #include "capture.h"
 #include "catch.h"
+#include "child_process.h"
 #include "stat.h"
 #include "stat_segments.h"
 
 #include "../tools/pw-stat/processes.h"
 
 #include <algorithm>
-#include <csignal>
 #include <fcntl.h>
 #include <string>
 #include <sys/mman.h>
@@ -39,42 +39,6 @@ bool is_listed(int pid)
     return std::any_of(found.processes.begin(), found.processes.end(),
                        [pid](const listed_process &each) { return each.pid == pid; });
 }
-
-// A forked child that prepares itself, says so, and waits to be ended.
-class child_process {
-  public:
-    template <typename Function>
-    explicit child_process(Function prepare)
-    {
-        int ready[2];
-        REQUIRE(pipe2(ready, O_CLOEXEC) == 0);
-        pid_ = fork();
-        if (pid_ == 0) {
-            char result = prepare() ? 'y' : 'n';
-            if (write(ready[1], &result, 1) == 1)
-                for (;;)
-                    pause();
-            _exit(1);
-        }
-        close(ready[1]);
-        char result = '?';
-        bool told = read(ready[0], &result, 1) == 1;
-        close(ready[0]);
-        REQUIRE(told);
-        REQUIRE(result == 'y');
-    }
-    ~child_process()
-    {
-        kill(pid_, SIGKILL);
-        waitpid(pid_, nullptr, 0);
-    }
-    child_process(const child_process &) = delete;
-    child_process &operator=(const child_process &) = delete;
-    int pid() const { return pid_; }
-
-  private:
-    pid_t pid_;
-};
 
 } // namespace
 

@@ -25,9 +25,8 @@ std::optional<int> parse_pid(std::string_view text)
 
 } // namespace
 
-survey look_around()
+survey complained_of(survey found)
 {
-    survey found = find_processes();
     for (const std::string &problem : found.problems)
         complain(problem);
     return found;
@@ -48,13 +47,10 @@ std::vector<int> pids_of(const std::string &who)
     // Digits and a sign are a mistaken id rather than a name.
     if (who.find_first_not_of("+-0123456789") == std::string::npos)
         throw misuse(fmt::format("\"{}\": not a process id", printable(who)));
-    constexpr size_t longest = 15; // the kernel keeps no more of a name
-    survey found = look_around();
-    std::string name = printable(who.substr(0, longest));
+    survey found = complained_of(find_named(who));
     std::vector<int> pids;
     for (const listed_process &each : found.processes)
-        if (each.command == name)
-            pids.push_back(each.pid);
+        pids.push_back(each.pid);
     if (pids.empty())
         throw cannot_show(obstacle::no_process,
                           fmt::format("{}: no process of that name uses the pwlocks runtime{}",

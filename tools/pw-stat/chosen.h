@@ -9,13 +9,13 @@
 
 namespace pw::tool {
 
-// Every process that uses the runtime; what cannot be read is complained of.
-survey look_around();
+// What was found, after complaining of what could not be read.
+survey complained_of(survey found);
 
 // What to add to a message where a process was not found, since it may be among those that are not ours.
 std::string unseen(const survey &found);
 
-// Of a process id, that; of a name, those of all processes that have exactly that name, by rising number, one
+// Of a process id, that; of a name, those of all processes that find_named() finds, by rising number, one
 // or more. Throws misuse or cannot_show, whose text names them.
 std::vector<int> pids_of(const std::string &who);
 

@@ -89,7 +89,7 @@ int show_each(const request &asked, const std::function<void(const process &)> &
 
 int list(const request &asked)
 {
-    survey found = look_around();
+    survey found = complained_of(find_processes());
     if (found.processes.empty())
         complain("no process uses the pwlocks runtime" + unseen(found));
     else

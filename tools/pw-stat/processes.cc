@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "processes.h"
 
-#include "descriptor.h"
+#include "proc.h"
 #include "stat_layout.h"
 #include "text.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstring>
-#include <dirent.h>
 #include <fcntl.h>
-#include <memory>
+#include <functional>
 #include <optional>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,29 +22,24 @@
 namespace pw::tool {
 namespace {
 
-struct close_directory {
-    void operator()(DIR *directory) const { closedir(directory); }
-};
-using directory = std::unique_ptr<DIR, close_directory>;
+constexpr int most_segments = 64;      // of one process are looked into; an honest one has few
+constexpr size_t longest_command = 15; // that the kernel keeps
 
-directory open_directory(int at, const char *path)
+cannot_show no_process(int pid)
 {
-    int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *opened = fd < 0 ? nullptr : fdopendir(fd);
-    if (fd >= 0 && !opened)
-        close(fd);
-    return directory(opened);
-}
-
-cannot_show no_process()
-{
+    // Signal 0 only asks.
+    if (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM))
+        return {obstacle::denied, "hidden from us by how /proc is mounted (try as root)"};
     return {obstacle::no_process, "no such process"};
 }
 
-cannot_show denied()
+cannot_show denied(const process_status &status)
 {
-    return {obstacle::denied, geteuid() == 0 ? "permission denied (needs CAP_SYS_PTRACE)"
-                                             : "permission denied (try as its user or as root)"};
+    if (geteuid() == 0)
+        return {obstacle::denied, "permission denied (needs CAP_SYS_PTRACE)"};
+    if (status.is_ours())
+        return {obstacle::denied, "permission denied: it protects itself (try as root)"};
+    return {obstacle::denied, "permission denied (try as its user or as root)"};
 }
 
 cannot_show not_a_user()
@@ -52,42 +47,22 @@ cannot_show not_a_user()
     return {obstacle::not_a_user, "does not use the pwlocks runtime (or it is not running)"};
 }
 
-// The start of a small file in a process's folder; empty if it cannot be read.
-std::string read_text(int folder, const char *name)
+// What its folder says of one that has ended: nothing, unless nobody has asked yet how it ended.
+cannot_show ended(int pid, const process_status &status)
 {
-    descriptor file(openat(folder, name, O_RDONLY | O_CLOEXEC));
-    std::string text(8192, '\0');
-    size_t length = 0;
-    while (file.valid() && length < text.size()) {
-        ssize_t got = read(file.get(), text.data() + length, text.size() - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        length += static_cast<size_t>(got);
-    }
-    text.resize(length);
-    return text;
+    bool used_again = status.empty() && open_process(pid).valid();
+    return {obstacle::ended, used_again ? "has ended; its id belongs to another process now" : "has ended"};
 }
 
-// What follows `key` on its line of a status file.
-std::string_view status_field(std::string_view status, std::string_view key)
+bool is_denial(int error)
 {
-    size_t start = status.find(key);
-    if (start == std::string_view::npos)
-        return {};
-    std::string_view rest = status.substr(start + key.size());
-    return rest.substr(0, rest.find('\n'));
+    return error == EACCES || error == EPERM;
 }
 
-// The last number in the text: of ids in nested namespaces, the innermost.
-int last_number(std::string_view text)
+// Ours, not the process's.
+bool is_shortage(int error)
 {
-    size_t start = text.find_last_of(" \t");
-    std::string_view digits = start == std::string_view::npos ? text : text.substr(start + 1);
-    int number = -1;
-    std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    return number;
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
 // Every memfd lies in one internal file system of the kernel. Nothing else is opened: a file of that name
@@ -106,82 +81,134 @@ bool is_memfd(int path)
            makedev(found.stx_dev_major, found.stx_dev_minor) == memfd_device;
 }
 
-// Whether that descriptor of the process is a segment. False too when it was closed meanwhile.
-bool is_segment_link(int folder, const char *name)
-{
-    char target[64];
-    ssize_t length = readlinkat(folder, name, target, sizeof target);
-    if (length < 0 && (errno == EACCES || errno == EPERM))
-        throw denied();
-    std::string_view link(target, length < 0 ? 0 : static_cast<size_t>(length));
-    const std::string wanted = std::string("/memfd:") + stat::segment_name;
-    return link == wanted || link == wanted + " (deleted)";
-}
+struct found_segment {
+    segment stat;
+    std::string place;
+};
 
-std::optional<segment> open_segment(int folder, const char *name)
-{
-    descriptor path(openat(folder, name, O_PATH | O_CLOEXEC));
-    if (!path.valid() && errno == ENOENT)
-        return std::nullopt;
-    if (!path.valid())
-        throw denied();
-    if (!is_memfd(path.get()))
-        throw bad_segment("its stat segment is not an ordinary memfd");
-    std::string again = "/proc/self/fd/" + std::to_string(path.get());
-    descriptor file(open(again.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (!file.valid())
-        throw denied();
-    return segment(file.get());
-}
+// The segments that one process, or one of its threads, holds.
+class segment_search {
+  public:
+    segment_search(int folder, const process_status &status) : folder_(folder), status_(status) {}
 
-// The process's own segment. One that it inherited through fork, or that somebody passed to it, carries
-// another pid.
-segment own_segment(int folder)
-{
-    directory descriptors = open_directory(folder, "fd");
-    if (!descriptors)
-        throw errno == EACCES || errno == EPERM ? denied() : no_process();
-    int place = dirfd(descriptors.get());
-    std::optional<segment> newest;
-    std::optional<cannot_show> problem;
-    while (const dirent *entry = readdir(descriptors.get())) {
-        if (entry->d_name[0] == '.' || !is_segment_link(place, entry->d_name))
-            continue;
-        try {
-            std::optional<segment> found = open_segment(place, entry->d_name);
-            if (!found ||
-                found->facts().pid != last_number(status_field(read_text(folder, "status"), "NStgid:")))
+    // Looks through a folder "fd"; returns whether there was anything in it. Throws cannot_show.
+    bool look_into(const std::string &path)
+    {
+        directory descriptors = open_directory(folder_, path.c_str());
+        // Nobody may look into what has ended.
+        if (!descriptors && is_denial(errno) && !process_status(folder_).has_no_leader())
+            throw denied(status_);
+        if (!descriptors && is_shortage(errno))
+            throw cannot_show(obstacle::unreadable, strerror(errno));
+        bool any = false;
+        while (const dirent *entry = descriptors ? readdir(descriptors.get()) : nullptr) {
+            if (entry->d_name[0] == '.')
                 continue;
-            if (!newest || newest->facts().start_ns < found->facts().start_ns)
-                newest.emplace(std::move(*found));
+            any = true;
+            if (is_segment_link(dirfd(descriptors.get()), entry->d_name) && ++looked_into_ <= most_segments)
+                take(dirfd(descriptors.get()), entry->d_name, path + '/' + entry->d_name);
+        }
+        return any;
+    }
+
+    // The process's own segment. One that it inherited through fork, or that somebody passed to it, carries
+    // another pid. Throws cannot_show.
+    found_segment result()
+    {
+        if (newest_)
+            return std::move(*newest_);
+        throw problem_ ? *problem_ : not_a_user();
+    }
+
+  private:
+    // False too when the descriptor was closed meanwhile.
+    bool is_segment_link(int descriptors, const char *name) const
+    {
+        char target[64];
+        ssize_t length = readlinkat(descriptors, name, target, sizeof target);
+        if (length < 0 && is_denial(errno))
+            throw denied(status_);
+        static const std::string wanted = std::string("/memfd:") + stat::segment_name;
+        std::string_view link(target, length < 0 ? 0 : static_cast<size_t>(length));
+        return link.starts_with(wanted) &&
+               (link.size() == wanted.size() || link.substr(wanted.size()) == " (deleted)");
+    }
+
+    void take(int descriptors, const char *name, std::string place)
+    {
+        try {
+            std::optional<segment> found = open_segment(descriptors, name);
+            if (!found || found->facts().pid != status_.innermost_pid())
+                return;
+            if (!newest_ || newest_->stat.facts().start_ns < found->facts().start_ns)
+                newest_.emplace(std::move(*found), std::move(place));
         } catch (const bad_segment &bad) {
-            problem.emplace(obstacle::unreadable, bad.what());
+            problem_.emplace(obstacle::unreadable, bad.what());
         }
     }
-    if (!newest)
-        throw problem ? *problem : not_a_user();
-    return std::move(*newest);
+
+    // None if it was closed meanwhile.
+    std::optional<segment> open_segment(int descriptors, const char *name) const
+    {
+        descriptor path(openat(descriptors, name, O_PATH | O_CLOEXEC));
+        require(path);
+        if (!path.valid())
+            return std::nullopt;
+        if (!is_memfd(path.get()))
+            throw bad_segment("its stat segment is not an ordinary memfd");
+        std::string again = "/proc/self/fd/" + std::to_string(path.get());
+        descriptor file(open(again.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+        require(file);
+        if (!file.valid())
+            throw bad_segment(std::string("its stat segment cannot be opened: ") + strerror(errno));
+        return segment(file.get());
+    }
+
+    void require(const descriptor &opened) const
+    {
+        if (!opened.valid() && is_denial(errno))
+            throw denied(status_);
+        if (!opened.valid() && is_shortage(errno))
+            throw bad_segment(std::string("its stat segment cannot be opened: ") + strerror(errno));
+    }
+
+    int folder_;
+    const process_status &status_;
+    int looked_into_ = 0;
+    std::optional<found_segment> newest_;
+    std::optional<cannot_show> problem_;
+};
+
+// A thread besides the leading one, by its folder in the process's; empty if there is none.
+std::string other_thread(int folder, int leader)
+{
+    directory tasks = open_directory(folder, "task");
+    while (const dirent *entry = tasks ? readdir(tasks.get()) : nullptr)
+        if (entry->d_name[0] != '.' && entry->d_name != std::to_string(leader))
+            return std::string("task/") + entry->d_name;
+    return {};
 }
 
-std::string command_of(int folder)
+found_segment own_segment(int folder, const process_status &status)
 {
-    std::string name = read_text(folder, "comm");
-    return printable(name.substr(0, name.find('\n')));
+    segment_search search(folder, status);
+    // A leading thread that has ended, or is about to, holds nothing; the others share what they hold.
+    if (status.has_no_leader() || !search.look_into("fd"))
+        if (std::string other = other_thread(folder, status.leader()); !other.empty())
+            search.look_into(other + "/fd");
+    return search.result();
 }
 
-std::string command_line_of(int folder)
+std::string printable_command(int folder)
 {
-    std::string line = read_text(folder, "cmdline");
-    while (!line.empty() && line.back() == '\0')
-        line.pop_back();
+    return printable(raw_command(folder));
+}
+
+std::string printable_command_line(int folder)
+{
+    std::string line = raw_command_line(folder);
     std::replace(line.begin(), line.end(), '\0', ' ');
-    return line.empty() ? '[' + command_of(folder) + ']' : printable(line);
-}
-
-descriptor open_process(int pid)
-{
-    std::string path = "/proc/" + std::to_string(pid);
-    return descriptor(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return line.empty() ? '[' + printable_command(folder) + ']' : printable(line);
 }
 
 void require_proc()
@@ -190,31 +217,8 @@ void require_proc()
         throw cannot_show(obstacle::unreadable, "/proc is not mounted");
 }
 
-} // namespace
-
-process find_process(int pid)
-{
-    require_proc();
-    descriptor folder = open_process(pid);
-    std::string status = folder.valid() ? read_text(folder.get(), "status") : "";
-    int leader = last_number(status_field(status, "Tgid:"));
-    if (leader < 0)
-        throw no_process();
-    if (leader != pid) // a thread's id
-        return find_process(leader);
-    try {
-        segment stat = own_segment(folder.get());
-        return {pid, command_of(folder.get()), command_line_of(folder.get()), std::move(stat)};
-    } catch (const cannot_show &failure) {
-        // Nobody may look into a process that has ended, and it uses nothing any more.
-        bool ended = status_field(status, "State:").find_first_of("ZX") != std::string_view::npos;
-        if (ended && failure.kind == obstacle::denied)
-            throw not_a_user();
-        throw;
-    }
-}
-
-survey find_processes()
+// Every process of those that `wanted` is content with, by its folder.
+survey survey_of(const std::function<bool(int folder)> &wanted)
 {
     require_proc();
     survey result;
@@ -227,12 +231,15 @@ survey find_processes()
         if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc() || pid <= 0)
             continue;
         descriptor folder = open_process(pid);
-        if (!folder.valid())
+        if (!folder.valid() || !wanted(folder.get()))
             continue;
         try {
-            result.processes.push_back({pid, command_of(folder.get()), own_segment(folder.get()).facts()});
+            process_status status(folder.get());
+            result.processes.push_back(
+                {pid, printable_command(folder.get()), own_segment(folder.get(), status).stat.facts()});
         } catch (const cannot_show &failure) {
-            if (failure.kind == obstacle::denied)
+            // Nobody misses kernel threads, which have no command line.
+            if (failure.kind == obstacle::denied && !raw_command_line(folder.get()).empty())
                 ++result.denied;
             else if (failure.kind == obstacle::unreadable)
                 result.problems.push_back(std::to_string(pid) + ": " + failure.what());
@@ -241,6 +248,74 @@ survey find_processes()
     std::sort(result.processes.begin(), result.processes.end(),
               [](const listed_process &one, const listed_process &other) { return one.pid < other.pid; });
     return result;
+}
+
+} // namespace
+
+process find_process(int pid)
+{
+    require_proc();
+    descriptor folder = open_process(pid);
+    process_status status(folder.get());
+    int leader = status.leader();
+    if (leader < 0)
+        throw no_process(pid);
+    if (leader != pid) // a thread's id
+        return find_process(leader);
+    try {
+        found_segment found = own_segment(folder.get(), status);
+        return {pid,
+                printable_command(folder.get()),
+                printable_command_line(folder.get()),
+                std::move(found.stat),
+                std::move(folder),
+                std::move(found.place)};
+    } catch (const cannot_show &failure) {
+        if (process_status(folder.get()).empty()) // it ended while we looked
+            throw no_process(pid);
+        throw;
+    }
+}
+
+bool look_again(process &shown)
+{
+    int folder = shown.folder.get();
+    process_status status(folder);
+    if (status.empty() || (status.has_no_leader() && other_thread(folder, shown.pid).empty()))
+        throw ended(shown.pid, status);
+    descriptor same(openat(folder, shown.place.c_str(), O_PATH | O_CLOEXEC));
+    if (same.valid() && shown.stat.is_all_of(same.get()))
+        return false;
+    try {
+        found_segment found = own_segment(folder, status);
+        bool restarted = found.stat.inode() != shown.stat.inode();
+        shown.stat = std::move(found.stat);
+        shown.place = std::move(found.place);
+        // It may have become another program.
+        shown.command = printable_command(folder);
+        shown.command_line = printable_command_line(folder);
+        return restarted;
+    } catch (const cannot_show &) {
+        if (process_status now(folder); now.empty()) // it ended while we looked
+            throw ended(shown.pid, now);
+        throw;
+    }
+}
+
+survey find_processes()
+{
+    return survey_of([](int) { return true; });
+}
+
+survey find_named(std::string_view name)
+{
+    return survey_of([name](int folder) {
+        std::string command = raw_command(folder);
+        // Scripts are known by their command, cut to what the kernel keeps, and not by their interpreter's
+        // path.
+        return command == name || program_name(raw_command_line(folder)) == name ||
+               (command.size() == longest_command && name.starts_with(command));
+    });
 }
 
 } // namespace pw::tool

@@ -48,6 +48,9 @@ class segment {
     // Whether `fd` is the same file, and has not grown since it was mapped.
     bool is_all_of(int fd) const;
 
+    // The file's, which no other segment of the process has.
+    uint64_t inode() const { return inode_; }
+
   private:
     // Where `count` elements of `stride` bytes are; all of them within the file.
     struct array {

@@ -19,7 +19,7 @@ using clock = std::chrono::steady_clock;
 
 bool has_gone(const cannot_show &error)
 {
-    return error.kind == obstacle::no_process || error.kind == obstacle::not_a_user;
+    return error.kind == obstacle::no_process || error.kind == obstacle::not_a_user || error.kind == obstacle::ended;
 }
 
 // Of one process, throws cannot_show or bad_segment; of all, those that can be read.
