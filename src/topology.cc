@@ -193,18 +193,20 @@ topology::~topology()
     topology_handle owned(handle_);
 }
 
+cpu_mask topology::existing() const
+{
+    if (handle_ == nullptr)
+        return online_cpus();
+    cpu_mask existing;
+    hwloc_const_cpuset_t set = hwloc_topology_get_allowed_cpuset(handle_);
+    for (int cpu = hwloc_bitmap_next(set, -1); cpu >= 0 && cpu < possible_cpus(); cpu = hwloc_bitmap_next(set, cpu))
+        existing.insert(cpu);
+    return existing;
+}
+
 cpu_mask topology::allowed() const
 {
-    cpu_mask existing;
-    if (handle_ == nullptr) {
-        existing = online_cpus();
-    } else {
-        hwloc_const_cpuset_t set = hwloc_topology_get_allowed_cpuset(handle_);
-        for (int cpu = hwloc_bitmap_next(set, -1); cpu >= 0 && cpu < possible_cpus();
-             cpu = hwloc_bitmap_next(set, cpu))
-            existing.insert(cpu);
-    }
-    return usable_cpus(existing, launch_affinity(), affinity_now());
+    return usable_cpus(existing(), launch_affinity(), affinity_now());
 }
 
 int topology::node_of(int cpu) const

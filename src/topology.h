@@ -41,6 +41,9 @@ class topology {
 
     bool loaded() const { return handle_ != nullptr; }
 
+    // The PUs that are online and that the cgroup's cpuset grants, whatever our affinity.
+    cpu_mask existing() const;
+
     // The PUs that we may run on: hwloc's allowed set within the affinity that the process was launched with.
     // Never empty.
     cpu_mask allowed() const;
