@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What pw-stat writes for other programs, against what those programs accept.
 
-Usage: formats.py SCHEMA FORMAT_SAMPLES
+Usage: formats.py SCHEMA FORMAT_SAMPLES PW_STAT
 
 Exits with 77 if a program or module that judges is missing."""
 import copy
@@ -61,13 +61,20 @@ def check_schema(schema):
     return judge, refuses
 
 
-def check_documents(schema_path, samples):
+def check_documents(schema_path, samples, pw_stat):
     with open(schema_path, encoding="utf-8") as file:
         schema = json.load(file)
     judge, refuses = check_schema(schema)
     document = json.loads(output(samples, "json"))
     check(document == json.loads(output(samples, "line")), "one line says something else")
     judge(document)
+    machine = json.loads(output(pw_stat, "topology", "--json"))
+    judge(machine)
+    for path in [["topology", "cpus", 0, "reason"], ["topology", "nodes", 0, "node"], ["topology", "caches", 0, "cpus"]]:
+        if machine["topology"][path[1]]:
+            changed = copy.deepcopy(machine)
+            del changed[path[0]][path[1]][path[2]][path[3]]
+            refuses(changed, "a document without " + str(path))
     # Each part of the schema says something.
     for path in [["schema"], ["processes", 0, "pid"], ["processes", 1, "cpus", 0, "functions", 0, "here", "count"],
                  ["processes", 1, "cpus", 0, "histograms", "run_here", 0, "le_ns"],
@@ -106,10 +113,10 @@ def check_metrics(samples):
           "labels do not read back")
 
 
-if len(sys.argv) != 3:
+if len(sys.argv) != 4:
     sys.exit(__doc__)
 if missing:
     print("skipped: missing " + ", ".join(missing))
     sys.exit(77)
-check_documents(sys.argv[1], sys.argv[2])
+check_documents(*sys.argv[1:])
 check_metrics(sys.argv[2])

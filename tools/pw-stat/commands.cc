@@ -2,6 +2,8 @@
 #include "commands.h"
 
 #include "chosen.h"
+#include "json.h"
+#include "machine_report.h"
 #include "output.h"
 #include "print.h"
 #include "processes.h"
@@ -11,6 +13,7 @@
 
 #include <fmt/format.h>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <unistd.h>
 #include <vector>
@@ -60,6 +63,18 @@ Processes, then the CPUs and the functions of one; rates are over the time betwe
   STATE     of the worker, or what it and callers run; RUNNING: what runs for longest in the process
   LONGEST   run of the function since the start, on its CPU or away
   CPUS      those whose workers ran the function; of a process, how many have a worker)";
+
+constexpr char topology_help[] =
+    R"(Which CPUs a program would use that is started from here, with this environment and affinity, unless it
+chooses CPUs or a strategy by itself. One line per CPU that is present:
+  NODE      NUMA node
+  PACKAGE   socket
+  CORE, L1D, L2, L3
+            the CPUs with which it shares its core and its data caches
+  ISOLATED  isolcpus, or an isolated cpuset
+  NOHZ_FULL without a tick while one thread runs; counts as isolated, too
+  WORKER    whether it would get one, and WHY
+Then one line per kind of cache, with how many there are and how many CPUs share one at most, and per node.)";
 
 screen output_screen(const request &asked)
 {
@@ -114,6 +129,16 @@ int top(const request &asked)
     }
 }
 
+int topology(const request &asked)
+{
+    machine found = read_this_machine();
+    if (asked.json)
+        print(document_text(machine_document(found), false));
+    else
+        print(machine_report(found, output_screen(asked)));
+    return success;
+}
+
 int show(const request &asked)
 {
     if (asked.who.empty())
@@ -127,6 +152,8 @@ constexpr command table[] = {
      process_help, subject::optional, option_color, show},
     {"list", "List the processes that use the runtime", list_help, subject::none, option_color, list},
     {"top", "Show them, or one, on the full screen", top_help, subject::optional, option_color, top},
+    {"topology", "Show the machine's CPUs, and which would get a worker", topology_help, subject::none,
+     option_color | option_json, topology},
 };
 
 } // namespace

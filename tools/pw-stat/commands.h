@@ -11,6 +11,7 @@ namespace pw::tool {
 struct request {
     std::string who;            // a process's id or name; empty: none was given
     std::string color = "auto"; // or "always", "never"
+    bool json = false;
 };
 
 // Whether a command is about a process.
@@ -19,6 +20,7 @@ enum class subject { none, optional, required };
 // Options that several commands have; main() knows how they are written.
 enum option : unsigned {
     option_color = 1,
+    option_json = 2,
 };
 
 // To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.

@@ -65,6 +65,8 @@ class command_line {
             app.add_option("--color", asked.color,
                            "Colours: on a terminal without NO_COLOR, always, or never")
                 ->check(CLI::IsMember({"auto", "always", "never"}));
+        if (each.options & option_json)
+            app.add_flag("--json", asked.json, "Write one JSON document; see pw-stat(1)");
         if (each.about == subject::none)
             return;
         CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");
