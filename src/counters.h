@@ -34,11 +34,4 @@ inline stat::counter &bucket_of(stat::histogram &histogram, uint64_t ns)
         .buckets[std::min<unsigned>(static_cast<unsigned>(std::bit_width(ns)), stat::histogram_buckets - 1)];
 }
 
-// From one moment to another of the same clock. They may be of two CPUs, whose clocks need not agree to the
-// last nanosecond.
-inline uint64_t elapsed(uint64_t since, uint64_t now)
-{
-    return now > since ? now - since : 0;
-}
-
 } // namespace pw::detail

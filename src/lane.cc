@@ -193,6 +193,7 @@ lane::admission lane::admit_locked(pw_struct &item, pw_workqueue *wq, run_record
 {
     if (is_pending(item)) {
         depend(item.ticket);
+        count(record.row->cells[index_].coalesced);
         return admission::already_pending;
     }
     if (!accepted && (state_of(item) & item_state::cancelling))

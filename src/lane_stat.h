@@ -9,10 +9,10 @@
 // look at: their sum is right in the mean. With stats=full by the exact one.
 #pragma once
 
+#include "clock.h"
 #include "counters.h"
 #include "item.h"
 #include "tally.h"
-#include "timer_queue.h"
 #include "worker.h"
 
 #include <pwlocks/cpu.h>
@@ -35,9 +35,7 @@ inline uint64_t lane_clock()
 {
     if (pw_unlikely(gate.stats != stats_choice::on))
         return gate.stats == stats_choice::full ? now_ns() : 0;
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-    return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+    return coarse_now_ns();
 }
 
 class lane_stat {

@@ -4,6 +4,7 @@
 #include "lock.h"
 
 #include "callers.h"
+#include "clock.h"
 #include "futex.h"
 #include "inject.h"
 #include "lock_events.h"
@@ -144,7 +145,10 @@ bool acquire_remote(pw_lock_t *instance, int cpu, uint32_t tid)
     restart_sequences(cpu);
     count_lock_event(cpu, &stat::lock_events::remote);
     // Acquire: as in the compare-and-swap; the barrier has ordered it.
-    return owner_of(instance).load(std::memory_order_acquire) == tid;
+    if (owner_of(instance).load(std::memory_order_acquire) == tid)
+        return true;
+    count_lock_event(cpu, &stat::lock_events::lost_races);
+    return false;
 }
 
 // How often a sequence that was interrupted starts again. Interrupted each time, as by a debugger that steps
@@ -216,15 +220,28 @@ void report_if_gone(pw_lock_t *instance, int cpu, uint32_t holder)
 // Sleeping also lets a holder of lower priority run.
 class contended_wait {
   public:
+    contended_wait() = default;
+    // The lock is ours.
+    ~contended_wait()
+    {
+        if (counted_)
+            count_lock_wait(counted_for_, elapsed(since_, now_ns()));
+    }
+    contended_wait(const contended_wait &) = delete;
+    contended_wait &operator=(const contended_wait &) = delete;
+
     void pause(pw_lock_t *instance, int cpu, uint32_t tid)
     {
         uint32_t holder =
             owner_of(instance).load(std::memory_order_relaxed); // relaxed: the kernel compares again
         if (holder == tid)
             die_self_deadlock(instance, cpu);
-        if (!counted_ && holder != 0)
+        if (!counted_ && holder != 0) {
+            counted_ = true;
+            counted_for_ = cpu;
+            since_ = now_ns();
             count_lock_event(cpu, &stat::lock_events::contended);
-        counted_ |= holder != 0;
+        }
         while (holder != 0 && spins_ > 0) {
             --spins_;
             cpu_relax();
@@ -251,6 +268,8 @@ class contended_wait {
     static constexpr int spin_limit = 50;
     static constexpr long longest_timeout = 10'000'000; // 10 ms
     bool counted_ = false;
+    int counted_for_ = 0;
+    uint64_t since_ = 0;
     uint32_t last_holder_ = 0;
     int spins_ = pw_detail_mode() != PW_DETAIL_MODE_QUEUE && possible_cpus() > 1 ? spin_limit : 0;
     long timeout_ = 200'000; // 0.2 ms

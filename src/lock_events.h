@@ -10,6 +10,9 @@ namespace pw::detail {
 // For the lock of a CPU, `cpu` within possible_cpus(). Nothing while the runtime is stopped.
 void count_lock_event(int cpu, stat::counter stat::lock_events::*what);
 
+// The same for an acquisition that had to wait, when it has what it waited for.
+void count_lock_wait(int cpu, uint64_t ns);
+
 // Start: behind the workers' becoming active. Stop: before they no longer are; waits until nobody counts.
 void publish_lock_events(stat_segment &segment);
 void withdraw_lock_events();

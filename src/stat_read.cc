@@ -2,6 +2,7 @@
 // pw_stat_read(): reads the segment as pw-stat does, but where it is written, and trusts it.
 #include "stat_read.h"
 
+#include "clock.h"
 #include "futex.h"
 #include "submit.h"
 #include "visit.h"
@@ -11,7 +12,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <ctime>
 
 #include <pwlocks/stat.h>
 
@@ -45,13 +45,6 @@ class visit {
 uint64_t get(const stat::counter &from)
 {
     return from.load(std::memory_order_acquire);
-}
-
-uint64_t now_ns()
-{
-    timespec now = {};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
 // In two passes, in this order: see stat_layout.h.

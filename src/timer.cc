@@ -160,6 +160,8 @@ int arm(int cpu, pw_workqueue *wq, pw_delayed *delayed, uint64_t ns, bool anew)
             if (result == 0 && claimed && !through_lanes())
                 wait_until_queued(inside, claimed);
         }
+        if (!anew && result == 0)
+            count(inside.row().cells[target.index].coalesced);
         if (chained && result >= 0)
             queued_while_draining(wq);
         if (earlier && this_thread.worker_here != &keeper) {

@@ -6,22 +6,14 @@
 // thread that keeps the time. Under the lock strategy the guard is the lane's mutex, which orders all else of an item as well.
 #pragma once
 
+#include "clock.h"
 #include "futex_mutex.h"
 #include "timer_heap.h"
 
 #include <atomic>
 #include <mutex>
-#include <time.h>
 
 namespace pw::detail {
-
-// CLOCK_MONOTONIC.
-inline uint64_t now_ns()
-{
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
 
 class timer_queue {
   public:

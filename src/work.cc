@@ -21,7 +21,7 @@ int run_in_lane(passage &inside, const worker &target, pw_workqueue *wq, pw_stru
     inside.leave();
     switch (admitted) {
     case lane::admission::already_pending:
-        return 0;
+        return 0; // the lane has counted it
     case lane::admission::refused:
         return -ECANCELED;
     case lane::admission::run_here:
@@ -43,6 +43,7 @@ int run_in_lane(passage &inside, const worker &target, pw_workqueue *wq, pw_stru
         uint64_t before = claim(word, kind, inside.claim_mark());
         if (before & item_state::pending) {
             wait_until_queued(inside, before);
+            count(inside.row().cells[target.index].coalesced);
             result = 0;
         } else if (!(before & item_state::unusual)) {
             result = 1;
@@ -218,6 +219,7 @@ int submit(int cpu, pw_workqueue *wq, pw_struct &work, uint64_t route)
             enqueue(target, work, kind);
         } else if (before & item_state::pending) {
             wait_until_queued(inside, before);
+            count(inside.row().cells[target.index].coalesced);
             result = 0;
         } else {
             result = claim_slow(inside, target, wq, work, kind);

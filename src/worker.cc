@@ -405,6 +405,7 @@ void stop_worker(worker &self)
 void wake_slow(worker &self)
 {
     self.woken_at.store(now_ns(), std::memory_order_relaxed); // relaxed: a hint
+    self.block->wakes_sent.fetch_add(1, std::memory_order_relaxed); // relaxed: a statistic
     futex_wake(self.queue.idle.address(), 1);
 }
 

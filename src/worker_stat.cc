@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "worker_stat.h"
 
-#include "timer_queue.h"
+#include "clock.h"
 
 #include <pwlocks/cpu.h>
 

@@ -26,6 +26,7 @@ static long model_syscall(long number, ...);
 
 // All that lock.cc includes, but for lock.h, still with true atomics.
 #include "callers.h"
+#include "clock.h"
 #include "futex.h"
 #include "inject.h"
 #include "lock_events.h"
@@ -308,6 +309,7 @@ pw_strategy_t use_strategy()
 }
 symbol_name::symbol_name(pw_func_t) {}
 void count_lock_event(int, stat::counter stat::lock_events::*) {}
+void count_lock_wait(int, uint64_t) {}
 void report(const char *, ...) {}
 void die(const char *, ...)
 {
