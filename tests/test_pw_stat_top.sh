@@ -197,7 +197,7 @@ top -- --color=never
 sees "^ *$pid "
 opens "$pid"
 finish
-sees "^$pid: no such process\$"
+sees "^$pid: (has ended|does not use the pwlocks runtime)"
 keys Down
 sees '^q quit'
 keys q
@@ -208,6 +208,6 @@ top -- "$(basename "$target" | cut -c 1-15)"
 sees "^$pid .*  queue \(from PWLOCKS\)"
 finish
 is_over 3 "the process's end"
-sees "^pw-stat: $pid: has ended, or its runtime has\$"
+sees "^pw-stat: $pid: (has ended$|does not use the pwlocks runtime)"
 
 report_failures
