@@ -69,14 +69,11 @@ if [[ $mode == test ]]; then
     need relacy-dev has_header relacy/relacy_std.hpp
     need valgrind has_command valgrind
     need python3 has_command python3
-<<<<<<< HEAD
     # What judges pw-stat's formats.
     need python3-jsonschema has_python_module jsonschema
     need python3-prometheus-client has_python_module prometheus_client
     need prometheus has_command promtool
-=======
     need tmux has_command tmux
->>>>>>> 6552f98 (wip)
     need libpipewire-0.3-dev has_library libpipewire-0.3 libpipewire-0.3-dev # a test looks for clashing names
 fi
 
