@@ -68,8 +68,8 @@ class segment {
     struct unmap {
         void operator()(const char *base) const;
     };
-    class reading; // segment_tables.cc
-    class function_names;
+    class reading;        // segment_tables.cc
+    class function_names; // function_names.h
 
     void map(int fd);
     void take_header(int fd);

@@ -3,6 +3,7 @@
 // checked; every value in them may be anything.
 #include "segment.h"
 
+#include "function_names.h"
 #include "stat_layout.h"
 #include "text.h"
 
@@ -18,14 +19,10 @@
 namespace pw::tool {
 namespace {
 
-constexpr uint64_t longest_function = 255;         // bytes of a name as the linker knows it
-constexpr size_t longest_label = 500;              // of one as people read it
-constexpr size_t most_demangled = size_t{1} << 20; // bytes of readable names in one snapshot
 constexpr uint64_t longest_workqueue_name = 255;
 constexpr size_t most_names = 4; // of functions that callers run for one CPU; further ones share a name
 constexpr size_t most_tallies = 200'000; // of one snapshot; further ones share their CPU's last
 constexpr int most_looks = 8;
-constexpr char others[] = "(others)";
 
 uint64_t plus(uint64_t one, uint64_t other)
 {
@@ -43,13 +40,6 @@ uint64_t monotonic_ns()
     timespec now = {};
     clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-std::string hexadecimal(uint64_t number)
-{
-    char digits[24];
-    snprintf(digits, sizeof digits, "0x%llx", static_cast<unsigned long long>(number));
-    return digits;
 }
 
 void merge(tally_state &into, const tally_state &from)
@@ -85,47 +75,6 @@ bool comes_first(const tally_state &one, const tally_state &other)
 }
 
 } // namespace
-
-// What the process calls its functions, for one snapshot.
-class segment::function_names {
-  public:
-    explicit function_names(const segment &from) : from_(from)
-    {
-        for (uint64_t i = 0; i < from.functions_.count; ++i)
-            if (uint64_t address = from.load(from.functions_, i, 0); address > stat::other_functions)
-                places_.emplace(address, i);
-    }
-
-    const std::string &of(uint64_t address)
-    {
-        auto [known, is_new] = labels_.try_emplace(address);
-        if (is_new)
-            known->second = label(address);
-        return known->second;
-    }
-
-  private:
-    std::string label(uint64_t address)
-    {
-        if (address == stat::other_functions)
-            return others;
-        auto place = places_.find(address);
-        if (place == places_.end())
-            return hexadecimal(address);
-        std::string symbol =
-            from_.text(from_.functions_, place->second, offsetof(stat::function, name), longest_function);
-        // Short symbols can stand for long texts, and there may be many of them.
-        std::string name = demangled_ < most_demangled ? readable_symbol(symbol) : symbol;
-        demangled_ += name.size();
-        name = shortened(printable(name), longest_label);
-        return name.empty() ? hexadecimal(address) : name;
-    }
-
-    const segment &from_;
-    std::unordered_map<uint64_t, uint64_t> places_;
-    std::unordered_map<uint64_t, std::string> labels_;
-    size_t demangled_ = 0;
-};
 
 class segment::reading {
   public:
@@ -266,6 +215,7 @@ class segment::reading {
             add(cpu.executed_away, cell(offsetof(stat::caller_cell, executed)));
             add(cpu.cancelled, cell(offsetof(stat::caller_cell, cancelled)));
         });
+        callers_.count = from_.caller_count(); // what was executed may have been queued by a newcomer
         for_each_cell([](cpu_state &cpu, auto cell) {
             add(cpu.queued, cell(offsetof(stat::caller_cell, queued)));
             add(cpu.coalesced, cell(offsetof(stat::caller_cell, coalesced)));
@@ -380,7 +330,7 @@ class segment::reading {
             std::string workqueue = count_for_workqueue(word(offsetof(stat::tally, workqueue)), tally);
             bool room = tallies_taken_ + by_label.size() < most_tallies;
             auto key = room ? std::pair(names_.of(function), workqueue)
-                            : std::pair(std::string(others), std::string());
+                            : std::pair(names_.of(stat::other_functions), std::string());
             merge(by_label[std::move(key)], tally);
         }
         tallies_taken_ += by_label.size();
