@@ -76,6 +76,10 @@ chooses CPUs or a strategy by itself. One line per CPU that is present:
   WORKER    whether it would get one, and WHY
 Then one line per kind of cache, with how many there are and how many CPUs share one at most, and per node.)";
 
+constexpr char completion_help[] =
+    R"help(An installed pw-stat has put it where shells look. Else, for this shell:
+  eval "$(pw-stat completion bash)")help";
+
 screen output_screen(const request &asked)
 {
     screen to = screen_of(STDOUT_FILENO);
@@ -139,6 +143,12 @@ int topology(const request &asked)
     return success;
 }
 
+int completion(const request &asked)
+{
+    print(asked.shell == "bash" ? bash_completion(asked.offered) : zsh_completion(asked.offered));
+    return success;
+}
+
 int show(const request &asked)
 {
     if (asked.who.empty())
@@ -154,6 +164,8 @@ constexpr command table[] = {
     {"top", "Show them, or one, on the full screen", top_help, subject::optional, option_color, top},
     {"topology", "Show the machine's CPUs, and which would get a worker", topology_help, subject::none,
      option_color | option_json, topology},
+    {"completion", "Print a script by which a shell completes command lines", completion_help, subject::none,
+     option_shell, completion},
 };
 
 } // namespace

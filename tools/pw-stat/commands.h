@@ -2,8 +2,11 @@
 // What pw-stat can be asked for: the subcommands, and what is shown without one.
 #pragma once
 
+#include "completion.h"
+
 #include <span>
 #include <string>
+#include <vector>
 
 namespace pw::tool {
 
@@ -12,6 +15,8 @@ struct request {
     std::string who;            // a process's id or name; empty: none was given
     std::string color = "auto"; // or "always", "never"
     bool json = false;
+    std::string shell;                    // whose completion script is wanted
+    std::vector<offered_command> offered; // what can be asked for, if that is so
 };
 
 // Whether a command is about a process.
@@ -21,6 +26,7 @@ enum class subject { none, optional, required };
 enum option : unsigned {
     option_color = 1,
     option_json = 2,
+    option_shell = 4,
 };
 
 // To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.

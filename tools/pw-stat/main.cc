@@ -47,6 +47,8 @@ class command_line {
             const CLI::App &chosen = *app_.get_subcommand(each.name);
             if (chosen.parsed()) {
                 require_same_options(chosen);
+                if (each.options & option_shell)
+                    asked.offered = offered();
                 return each;
             }
         }
@@ -67,6 +69,10 @@ class command_line {
                 ->check(CLI::IsMember({"auto", "always", "never"}));
         if (each.options & option_json)
             app.add_flag("--json", asked.json, "Write one JSON document; see pw-stat(1)");
+        if (each.options & option_shell)
+            app.add_option("SHELL", asked.shell, "Which shell")
+                ->required()
+                ->check(CLI::IsMember({"bash", "zsh"}));
         if (each.about == subject::none)
             return;
         CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");
@@ -75,6 +81,55 @@ class command_line {
             if (given.empty())
                 throw misuse("\"\": not a process id");
         });
+    }
+
+    // What can be asked for, as the parser knows it.
+    std::vector<offered_command> offered()
+    {
+        std::vector<offered_command> all;
+        for (const command &each : commands()) {
+            CLI::App &app = each.name ? *app_.get_subcommand(each.name) : app_;
+            offered_command one{each.name ? each.name : "", each.what, each.about != subject::none, {}, {}};
+            for (const CLI::Option *option : app.get_options()) {
+                if (!option->get_positional())
+                    one.options.push_back(offered_as(*option));
+                else if (!one.about_process)
+                    one.words = words_of(*option);
+            }
+            all.push_back(std::move(one));
+        }
+        return all;
+    }
+
+    static offered_option offered_as(const CLI::Option &option)
+    {
+        using value = offered_option::value;
+        offered_option one;
+        for (const std::string &name : option.get_snames())
+            one.names.push_back("-" + name);
+        for (const std::string &name : option.get_lnames())
+            one.names.push_back("--" + name);
+        one.what = option.get_description();
+        one.words = words_of(option);
+        if (option.get_expected_max() == 0 || option.get_type_size() == 0)
+            one.takes = value::none;
+        else if (!one.words.empty())
+            one.takes = value::word;
+        else if (option.get_type_name() == "FILE")
+            one.takes = value::file;
+        else
+            one.takes = option.get_type_name() == "DIR" ? value::folder : value::any;
+        return one;
+    }
+
+    // CLI::IsMember's, which stand in the name of the type: "TEXT:{bash,zsh}".
+    static std::vector<std::string> words_of(const CLI::Option &option)
+    {
+        std::string type = option.get_type_name();
+        size_t begin = type.find('{'), end = type.find('}');
+        if (begin == std::string::npos || end == std::string::npos)
+            return {};
+        return CLI::detail::split(type.substr(begin + 1, end - begin - 1), ',');
     }
 
     // What stands before a subcommand must be something that it has, too.
