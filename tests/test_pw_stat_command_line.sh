@@ -16,7 +16,9 @@ for subcommand in '' $subcommands; do
         grep -q '^Exit status: 0; 1 ' "$out" || fail "$subcommand $option: no exit status"
         [[ $(wc -L <"$out") -le 120 ]] || fail "$subcommand $option: lines of $(wc -L <"$out") columns"
     done
-    [[ -z $subcommand ]] || look_fails 2 'pw-stat: The following argument was not expected: --wrong' "$subcommand" --wrong
+    [[ -n $subcommand ]] || continue
+    look 2 "$subcommand" --wrong
+    grep -qE '^pw-stat: (The following argument was not expected: --wrong|.* is required)$' "$err" || fail "$subcommand --wrong"
 done
 look 0 --version
 grep -qE '^pw-stat [0-9]+\.[0-9]+' "$out" || fail "no version"
