@@ -31,8 +31,10 @@ PROTOCOLS = {
 
 LANE = ("lane", "src/lane.cc")
 LANE_RUN = ("lane", "src/lane_run.cc")
-LANE_WAIT = ("lane", "src/lane_wait.cc")
-WAITS = ("lane", "src/waits.cc")
+CIRCLES = ("lane_circles", "src/lane_wait.cc")
+WAITS = ("lane_circles", "src/waits.cc")
+CANCEL = ("lane_cancel", "src/lane.cc")
+CANCEL_WAIT = ("lane_cancel", "src/lane_wait.cc")
 # Tag, what is done, model and file, the text (once in the file), and what replaces it; or several such pairs, and None.
 STEPS = [
     ("U7", "takes any turn's end for an answer", "turn", "src/turn.h", "(ends == 1 && is_over(nothing_arrived))", "ends == 1"),
@@ -135,8 +137,8 @@ STEPS = [
     ("T4", "what is handed to a runner does not count", *LANE, "if (each->again && each->again <= ticket)", "if (false)"),
     ("T5", "what was handed over and runs does not count", *LANE,
      "if (each->ticket && each->ticket <= ticket && !is_ours(each))", "if (false)"),
-    ("T6", "runs what is running", *LANE, "if (run_record *now = find(&item)) {\n        note_hand_over(item, wq, *record.row);",
-     "if (run_record *now = nullptr) {\n        note_hand_over(item, wq, *record.row);"),
+    ("T6", "runs what is running", *LANE, "if (run_record *now = find(&item)) {\n        note_hand_over(",
+     "if (run_record *now = nullptr) {\n        note_hand_over("),
     ("T7", "the head does not wait for itself", *LANE_RUN, "if (!first_ || find(first_))", "if (!first_)"),
     ("T8", "the head does not wait for runners", *LANE_RUN, "(each->ticket && each->ticket < first_->ticket) || (each->again",
      "(each->again"),
@@ -151,34 +153,34 @@ STEPS = [
     ("T12", "the deputy gets its item twice", *LANE_RUN, "if (kicked_ || !head_ready())", "if (!head_ready())"),
     ("T13", "pending while it runs", *LANE_RUN, "            clear_pending(*item);\n", ""),
     ("T14", "nobody runs what an ended thread leaves", *LANE_RUN, "    if (record.again)\n        list(*record.item);\n", ""),
-    ("T15", "no look at what the list waits for", *LANE_WAIT, "(each->ticket && each->ticket < last)", "false"),
-    ("T16", "no look at what runs and is waited for", *LANE_WAIT,
+    ("T15", "no look at what the list waits for", *CIRCLES, "(each->ticket && each->ticket < last)", "false"),
+    ("T16", "no look at what runs and is waited for", *CIRCLES,
      "bool blocks = key.covers(each->item, each->wq, each->number()) ||", "bool blocks ="),
     ("T17", "a stop is not woken", *LANE_RUN, "    wake_if_idle();\n    return goes_on;", "    return goes_on;"),
-    ("T18", "no look at what was handed over and is waited for", *LANE_WAIT,
+    ("T18", "no look at what was handed over and is waited for", *CIRCLES,
      "(each->again && key.covers(each->item, each->item->wq, each->again))", "false"),
-    ("T19", "no look at hand-overs that the list waits for", *LANE_WAIT, "(each->again && each->again < last)", "false"),
-    ("T20", "no look at the runner of what is listed", *LANE_WAIT, "blocks = other == each->item", "blocks = false"),
-    ("T21", "no look at what the deputy runs", *LANE_WAIT, "(last && each->thread == deputy)", "false"),
+    ("T19", "no look at hand-overs that the list waits for", *CIRCLES, "(each->again && each->again < last)", "false"),
+    ("T20", "no look at the runner of what is listed", *CIRCLES, "blocks = other == each->item", "blocks = false"),
+    ("T21", "no look at what the deputy runs", *CIRCLES, "(last && each->thread == deputy)", "false"),
     ("T22", "sees circles of one thread only", *WAITS, "if (blocker == goal || reaches(blocker, goal, 0))",
      "if (blocker == goal)"),
     ("T23", "sees no circle that ends at itself", *WAITS, "if (blocker == goal || reaches(blocker, goal, 0))",
      "if (reaches(blocker, goal, 0))"),
-    ("T24", "imagines circles", *LANE_WAIT, "bool blocks = key.covers(", "bool blocks = true || key.covers("),
+    ("T24", "imagines circles", *CIRCLES, "bool blocks = key.covers(", "bool blocks = true || key.covers("),
     ("T29", "sees no worker that waits for itself", "calls", "src/waits.cc", "if (target == goal && depth_ >= depth)",
      "if (false)"),
-    ("T28", "a stop is not woken when something is taken back", *LANE_WAIT,
+    ("T28", "a stop is not woken when something is taken back", *CANCEL_WAIT,
      "    kick();\n    wake_if_idle();\n    return true;", "    kick();\n    return true;"),
     ("T31", "the deputy goes on with its own item", *LANE_RUN, "bool goes_on = record.ticket && !on_deputy();",
      "bool goes_on = record.ticket;"),
-    ("T32", "does not ask again when the item's next run has begun", *LANE_WAIT, "(asked && self.key.limit == now->number())", "asked"),
-    ("T33", "refuses what was armed", *LANE, "admit_locked(item->work, wq, record, true)", "admit_locked(item->work, wq, record, false)"),
+    ("T32", "does not ask again when the item's next run has begun", *CANCEL_WAIT, "(asked && self.key.limit == now->number())", "asked"),
+    ("T33", "refuses what was armed", *CANCEL, "admit_locked(item->work, wq, record, true)", "admit_locked(item->work, wq, record, false)"),
     ("T30", "a worker that calls makes no calls", "calls", "src/waits.cc", "edge.call_ ? edge.worker_->serving.load() : 0", "0"),
-    ("T25", "cancelling refuses nothing", *LANE, "if (!accepted && (state_of(item) & item_state::cancelling))",
+    ("T25", "cancelling refuses nothing", *CANCEL, "if (!accepted && (state_of(item) & item_state::cancelling))",
      "if (false)"),
-    ("T26", "cancelling does not wait", *LANE_WAIT,
+    ("T26", "cancelling does not wait", *CANCEL_WAIT,
      "    if (waits)\n        self.done.wait(flush_spins());\n    if (asked)", "    if (asked)"),
-    ("T27", "nobody waits on when something is taken back", *LANE_WAIT, "    wake_waiters(&item, item.wq, item.ticket);\n", ""),
+    ("T27", "nobody waits on when something is taken back", *CANCEL_WAIT, "    wake_waiters(&item, item.wq, item.ticket);\n", ""),
 ]
 
 ORDER = re.compile(r"(memory_order_|__ATOMIC_)(\w+)")

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// What the lanes need of the rest of the library, for model_lane.h.
+#pragma once
+
+#include "model_lane_calls.h"
+
+struct pw_detail_globals pw_detail_globals;
+int pw_this_cpu_slow(void)
+{
+    return 0;
+}
+namespace pw::detail {
+constinit gate_line gate;
+constinit caller *caller_pages[most_callers / callers_a_page] = {};
+void disarmed(pw_workqueue *, bool) {}
+bool armed_here(const pw_delayed &)
+{
+    return true;
+}
+static void model_enqueue(worker &deputy, pw_struct &item)
+{
+    if (std::find(in_queues.begin(), in_queues.end(), &item) != in_queues.end())
+        threads->fail("a queue gets the same link twice");
+    in_queues.push_back(&item);
+    enqueue(deputy, item);
+}
+// Others may overtake on either side of it: the lane's mutex is not held there.
+static bool model_begin_waits(wait_edge *edges, size_t count)
+{
+    threads->point();
+    bool listed = begin_waits(edges, count);
+    threads->point();
+    return listed;
+}
+void stat_segment::name_function(pw_func_t) {}
+std::span<stat::tally> stat_segment::tallies(size_t) const
+{
+    static stat::tally all[8];
+    return all;
+}
+std::span<stat::counter> stat_segment::places(size_t) const
+{
+    return {};
+}
+stat::histogram &stat_segment::histogram(size_t, stat::histogram_kind) const
+{
+    static stat::histogram unused;
+    return unused;
+}
+void stat_segment::destroy() {}
+int flush_spins()
+{
+    return 0;
+}
+void run_function(pw_func_t run, pw_struct *item, const pw_workqueue *)
+{
+    run(item);
+}
+void run_call(void (*)(int, void *), int, void *) {}
+void wake_slow(worker &) {}
+} // namespace pw::detail
+pw_workqueue pw::detail::no_workqueue;
+
+void *pw_alloc_percpu(size_t, size_t)
+{
+    return nullptr;
+}
+
+static long model_syscall(long number, ...)
+{
+    va_list arguments;
+    va_start(arguments, number);
+    auto *word = va_arg(arguments, std::atomic<uint32_t> *);
+    int operation = va_arg(arguments, int);
+    uint32_t expected = va_arg(arguments, uint32_t);
+    va_end(arguments);
+    if (operation == FUTEX_WAIT_PRIVATE)
+        threads->block_until([=] { return word->load() != expected; });
+    return 0;
+}
