@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Cancelling and queueing again under the queue strategy: src/item.h and the passages of src/quiesce.h, in the steps
 // of src/work.cc. An item that is cancelled and queued again while its own node is linked gets a stand-in; here each
-// has a new one. As in model_flush.cc the queue is an array, ordered no better than its users need.
-#include "model.h"
+// has a new one.
+#include "model_queue.h"
 
 #include "item.h"
 #include "quiesce.h"
@@ -10,11 +10,6 @@
 namespace {
 
 using namespace pw::detail;
-
-// A caller's light barrier orders nothing by itself: only together with the stopper's heavy one.
-struct atomics : model::atomics {
-    static void light_fence() {}
-};
 
 struct item;
 
@@ -33,30 +28,6 @@ struct item {
     int kind, number;
     int nodes;   // that have been claimed for and that the worker has not come past
     int pending; // the claim that it is pending for; -1: none
-};
-
-struct queue {
-    static constexpr int places = 24;
-    model::atomic<uint32_t> tail;
-    model::atomic<node *> slots[places];
-    int head = 0;
-
-    void enqueue(node &each)
-    {
-        each.link(RL_INFO) = 1;
-        uint32_t place = tail.fetch_add(1, std::memory_order_relaxed);
-        slots[place].store(&each, std::memory_order_release);
-    }
-
-    node *next()
-    {
-        node *each = slots[head].load(std::memory_order_acquire);
-        if (!each)
-            return nullptr;
-        ++head;
-        each->link(RL_INFO).load();
-        return each;
-    }
 };
 
 // One worker, and callers that do what their programs say, letter by letter: X, Y queue that item, c cancels X, s
@@ -78,9 +49,9 @@ struct cancel_and_queue : rl::test_suite<cancel_and_queue<Programs>, Programs::c
         bool chosen; // by the thread itself: the item was not pending
     };
 
-    queue to_worker;
-    run_slot<atomics, item> running;
-    caller_flag<atomics> flags[callers];
+    model::queue<node, 24> to_worker;
+    run_slot<model::caller_atomics, item> running;
+    caller_flag<model::caller_atomics> flags[callers];
     item x, y, barriers[callers][2];
     node stand_ins[most_places];
     model::atomic<int> reached[callers][2];

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Queue, run and flush, src/item.h and the passages of src/quiesce.h: guarantees 1, 3 and 4 of
 // <pwlocks/work.h>, for the caller that queues, the one that finds the item pending, and one that only
-// flushes; also where the worker has moved on to another item. The queue's own protocol is liburcu's: here it
-// is an array, ordered no better than its users need.
-#include "model.h"
+// flushes; also where the worker has moved on to another item.
+#include "model_queue.h"
 
 #include "item.h"
 #include "quiesce.h"
@@ -11,11 +10,6 @@
 namespace {
 
 using namespace pw::detail;
-
-// A caller's light barrier orders nothing by itself: only together with the stopper's heavy one.
-struct atomics : model::atomics {
-    static void light_fence() {}
-};
 
 struct item {
     model::atomic<uint64_t> state;
@@ -25,37 +19,13 @@ struct item {
 
 enum { work_x, work_y, barrier };
 
-struct queue {
-    static constexpr int places = 16;
-    model::atomic<uint32_t> tail;
-    model::atomic<item *> slots[places];
-    int head = 0;
-
-    void enqueue(item &each)
-    {
-        each.link(RL_INFO) = 1;
-        uint32_t place = tail.fetch_add(1, std::memory_order_relaxed);
-        slots[place].store(&each, std::memory_order_release);
-    }
-
-    item *next()
-    {
-        item *each = slots[head].load(std::memory_order_acquire);
-        if (!each)
-            return nullptr;
-        ++head;
-        each->link(RL_INFO).load();
-        return each;
-    }
-};
-
 // One worker, and callers each of which queues item X some times and then flushes it, or queues Y.
 template <int first_rounds, int second_rounds, bool with_y>
 struct work_and_flush : rl::test_suite<work_and_flush<first_rounds, second_rounds, with_y>, with_y ? 4 : 3> {
     static constexpr int callers = with_y ? 3 : 2;
-    queue to_worker;
-    run_slot<atomics, item> running;
-    caller_flag<atomics> flags[callers];
+    model::queue<item, 16> to_worker;
+    run_slot<model::caller_atomics, item> running;
+    caller_flag<model::caller_atomics> flags[callers];
     item x, y, barriers[callers];
     model::atomic<int> reached[callers];
     // What each caller wrote before it queued, and what the function made of it.
