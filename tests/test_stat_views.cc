@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What pw-stat shows, from made-up snapshots.
-#include "catch.h"
+// What all of pw-stat's views are made of: screens, tables, quantities, differences.
+#include "view_samples.h"
 
+#include "../tools/pw-stat/change.h"
 #include "../tools/pw-stat/quantity.h"
-#include "../tools/pw-stat/screen.h"
+#include "../tools/pw-stat/selection.h"
 #include "../tools/pw-stat/table.h"
-#include "../tools/pw-stat/text.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
 #include <string>
@@ -18,33 +17,6 @@
 using namespace pw::tool;
 
 namespace {
-
-std::vector<std::string> lines_of(const std::string &text)
-{
-    std::vector<std::string> lines;
-    size_t begin = 0;
-    for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
-        lines.push_back(text.substr(begin, end - begin));
-    CHECK(begin == text.size()); // the last line ends, too
-    return lines;
-}
-
-size_t longest_line(const std::string &text)
-{
-    size_t longest = 0;
-    for (const std::string &line : lines_of(text))
-        longest = std::max(longest, width(line));
-    return longest;
-}
-
-screen terminal(size_t columns)
-{
-    screen to;
-    to.columns = columns;
-    to.lines = 24;
-    to.unicode = true;
-    return to;
-}
 
 table sample_table()
 {
@@ -72,11 +44,12 @@ TEST_CASE("a terminal gets the columns that fit, by priority, and the last one c
     auto at = [](size_t columns) { return lines_of(sample_table().text(terminal(columns))); };
     CHECK(at(64)[3] == "127       7  no        running a function with quite a long name");
     CHECK(at(63)[3] == "127       7  no        running a function with quite a long na…");
-    CHECK(at(47)[3] == "127       7  no        running a function with…");
-    CHECK(at(46)[3] == "127  no        running a function with quite …");
-    CHECK(at(39)[3] == "127  no        running a function with…");
-    CHECK(at(38)[3] == "127       7  running a function with …");
-    CHECK(at(45)[0] == "CPU  ISOLATED  STATE");
+    CHECK(at(57)[3] == "127       7  no        running a function with quite a l…");
+    CHECK(at(56)[3] == "127  no        running a function with quite a long name");
+    CHECK(at(49)[3] == "127  no        running a function with quite a l…");
+    CHECK(at(48)[3] == "127       7  running a function with quite a lo…");
+    CHECK(at(46)[3] == "127  running a function with quite a long name");
+    CHECK(at(49)[0] == "CPU  ISOLATED  STATE");
 }
 
 TEST_CASE("no line of a table is longer than the terminal")
@@ -216,4 +189,101 @@ TEST_CASE("rates and percentages")
     CHECK(sum(UINT64_MAX, 1) == UINT64_MAX);
     CHECK(counted(1, "item", "items") == "1 item");
     CHECK(counted(0, "item", "items") == "0 items");
+}
+
+TEST_CASE("paragraphs fit the terminal, and are one line in a file")
+{
+    CHECK(paragraph("- ", "one two three", 2, {}) == "- one two three\n");
+    screen narrow = terminal(40);
+    std::string text = paragraph("- ", "one two three four five six seven eight nine ten", 2, narrow);
+    CHECK(text == "- one two three four five six seven\n  eight nine ten\n");
+    CHECK(longest_line(paragraph("", std::string(100, 'x'), 0, narrow)) == 40);
+    CHECK(paragraph("", std::string(40, 'x') + "  ", 0, narrow) == std::string(40, 'x') + "\n");
+    CHECK(paragraph("", std::string(40, 'x') + " y", 0, narrow) == std::string(40, 'x') + "\ny\n");
+    CHECK(paragraph("", "", 0, narrow) == "\n");
+}
+
+TEST_CASE("a difference has counts since the earlier snapshot and states of the later")
+{
+    process_sample before = busy_process("queue"), now = before;
+    now.state.taken_ns += second;
+    cpu_state &cpu = now.state.cpus[1];
+    cpu.executed += 7;
+    cpu.pending = 3;
+    cpu.queued = 5; // jumped back
+    cpu.locks.waited_ns += 11;
+    cpu.lock_wait.buckets[21] += 2;
+    cpu.tallies[0].here += 4;
+    cpu.tallies[0].here_longest_ns += 1;
+    cpu.tallies.push_back({"new", "", 1, 2, 3, 0, 0, 0});
+    now.state.system_workqueue.count += 9;
+    snapshot change = difference(before.state, now.state);
+    CHECK(change.cpus[0].executed == 0);
+    CHECK(change.cpus[0].tallies.empty());
+    const cpu_state &changed = change.cpus[1];
+    CHECK(changed.executed == 7);
+    CHECK(changed.pending == 3);
+    CHECK(changed.queued == 0);
+    CHECK(changed.locks.waited_ns == 11);
+    CHECK(count_of(changed.lock_wait) == 2);
+    CHECK(changed.running == cpu.running);
+    REQUIRE(changed.tallies.size() == 2);
+    CHECK(changed.tallies[0].here == 4);
+    CHECK(changed.tallies[0].here_longest_ns == second + 1); // a new record
+    CHECK(changed.tallies[0].away_longest_ns == 0);
+    CHECK(changed.tallies[1].here == 1);
+    CHECK(change.system_workqueue.count == 9);
+}
+
+TEST_CASE("a CPU that was not there before counts from zero")
+{
+    process_sample before = quiet_process("queue"), now = busy_process("queue");
+    before.state.cpus.erase(before.state.cpus.begin() + 1);
+    CHECK(difference(before.state, now.state).cpus[1].executed == 12'000'000);
+    CHECK(find_cpu(before.state.cpus, 1) == nullptr);
+    REQUIRE(find_cpu(before.state.cpus, 2) != nullptr);
+    CHECK(find_cpu(before.state.cpus, 2)->cpu == 2);
+}
+
+TEST_CASE("workqueues of one name are not compared with one another")
+{
+    snapshot before, now;
+    before.workqueues = {{"same", false, 5, 5, 5}, {"same", false, 7, 7, 7}, {"alone", false, 9, 9, 9}};
+    now.workqueues = {{"same", false, 6, 6, 6}, {"alone", false, 10, 11, 9}};
+    snapshot change = difference(before, now);
+    CHECK(change.workqueues[0].count == 6);
+    CHECK(change.workqueues[1].count == 1);
+    CHECK(change.workqueues[1].total_ns == 2);
+    CHECK(change.workqueues[1].longest_ns == 0);
+}
+
+TEST_CASE("CPUs add up, and the sum of a hostile process's counts stays the largest number")
+{
+    process_sample seen = busy_process("lock");
+    cpu_state all = total(seen.state.cpus);
+    CHECK(all.cpu == -1);
+    CHECK(all.executed == 48'000'000);
+    CHECK(all.pending == 4 * 345'678);
+    CHECK(all.locks.contended == 80);
+    CHECK(count_of(all.wait_here) == 400);
+    seen.state.cpus[0].executed = UINT64_MAX;
+    CHECK(total(seen.state.cpus).executed == UINT64_MAX);
+    tally_state functions = total(seen.state.cpus[1].tallies);
+    CHECK(functions.here == 150);
+    CHECK(functions.here_ns == 3 * second);
+    CHECK(functions.here_longest_ns == second);
+    CHECK(functions.away == 7);
+}
+
+TEST_CASE("CPUs are chosen by lists")
+{
+    std::vector<int> known = {0, 1, 2, 3, 32};
+    CHECK(chosen_cpus("ALL", known) == known);
+    CHECK(chosen_cpus("all", known) == known);
+    CHECK(chosen_cpus("3,0-1,1", known) == std::vector<int>{0, 1, 3});
+    CHECK(chosen_cpus("32", known) == std::vector<int>{32});
+    for (const char *wrong : {"", ",", "1,", "1-", "-1", "2-1", "x", "1x", "0-9999999", "99999999999", " 1"})
+        CHECK_THROWS_WITH(chosen_cpus(wrong, known),
+                          "\"" + std::string(wrong) + "\": not a list of CPUs such as 0-3,8, or ALL");
+    CHECK_THROWS_WITH(chosen_cpus("2-4", known), "4: no worker on that CPU; there are workers on 0-3,32");
 }

@@ -98,4 +98,23 @@ std::string fitted(std::string_view text, size_t columns, const screen &to)
     return cut += ellipsis;
 }
 
+std::string paragraph(std::string_view first, std::string_view words, size_t indent, const screen &to)
+{
+    std::string text(first);
+    if (to.columns == 0)
+        return text.append(words) += '\n';
+    while (true) {
+        size_t end = prefix_of_width(words, to.columns - indent);
+        if (end == words.size())
+            return text.append(words) += '\n';
+        if (size_t blank = words.rfind(' ', end); blank != 0 && blank != std::string_view::npos)
+            end = blank;
+        text.append(words.substr(0, end)) += '\n';
+        words.remove_prefix(std::min(words.find_first_not_of(' ', end), words.size()));
+        if (words.empty())
+            return text;
+        text.append(indent, ' ');
+    }
+}
+
 } // namespace pw::tool

@@ -34,4 +34,8 @@ std::string toned(std::string_view text, tone how, const screen &to);
 // Printable text cut to that many columns, with an ellipsis in place of what is missing.
 std::string fitted(std::string_view text, size_t columns, const screen &to);
 
+// `first`, then the words, in lines that fit, those after the first one indented; ends with a newline. Words
+// that are longer than a line are broken. `indent` is less than least_columns.
+std::string paragraph(std::string_view first, std::string_view words, size_t indent, const screen &to);
+
 } // namespace pw::tool

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t gap = 2;
 // What the last column gets before another one is added, if it wants so much: names of functions are there.
-constexpr size_t room_for_last = 24;
+constexpr size_t room_for_last = 34;
 
 } // namespace
 
