@@ -24,8 +24,6 @@ namespace {
 std::atomic<bool> entered = false;
 std::atomic<bool> released = false;
 
-void do_nothing(pw_struct *) {}
-
 template <typename Function>
 std::thread on_cpu(int cpu, Function function)
 {
@@ -78,7 +76,9 @@ void queue_or_exit(pw_struct &work, pw_workqueue *wq = nullptr)
 
 } // namespace
 
-// Not in the unnamed namespace: the program exports it (-rdynamic), and pw-stat shall show its name.
+// Not in the unnamed namespace: the program exports them (-rdynamic), and pw-stat shall show their names.
+void do_nothing(pw_struct *) {}
+
 void wait_for_release(pw_struct *)
 {
     entered = true;

@@ -14,11 +14,11 @@ column() {
         $1 == "CPU" && $2 == "NODE" { table = 1; for (i = 1; i <= NF; i++) if ($i == heading) number = i }' "$out"
 }
 
-# state CPU: what stands in the last column
+# state CPU: what stands in the last column, but for the time that something has been running
 state() {
     awk -v cpu="$1" '
         !NF { table = 0 }
-        table && $1 == cpu { print substr($0, start) }
+        table && $1 == cpu { line = substr($0, start); sub(/ for [0-9.]+[a-z]+/, " for TIME", line); print line }
         $1 == "CPU" && $2 == "NODE" { table = 1; start = index($0, "STATE") }' "$out"
 }
 
@@ -42,10 +42,10 @@ all_done() {
 }
 
 is_blocked() {
-    local first=${cpus%% *} queued=$((items + 4)) executed=$items run='running wait_for_release'
+    local first=${cpus%% *} queued=$((items + 4)) executed=$items run='running wait_for_release for TIME'
     if [[ $strategy == lock ]]; then
         executed=$((items + 3))
-        run='idle; callers run wait_for_release'
+        run='idle; callers run wait_for_release for TIME'
     fi
     [[ $(column "$first" QUEUED) == "$queued" && $(column "$first" EXECUTED) == "$executed" &&
         $(column "$first" PENDING) == $((queued - executed)) && $(state "$first") == "$run" ]]
@@ -58,9 +58,17 @@ is_cancelled() {
         $(column "$first" CANCELLED) == 1 && $(column "$first" PENDING) == 1 ]]
 }
 
-# What stands behind the line with the headings WORKQUEUE and PRIORITY.
+# Priority and name of each workqueue.
 workqueues() {
-    awk 'table { print $1, $2, NF } $1 == "WORKQUEUE" && $2 == "PRIORITY" { table = 1 }' "$out"
+    awk '!NF { table = 0 } table && $1 ~ /^[0-9]+$/ { print $5, $6 } $1 == "EXECUTED" && $6 == "WORKQUEUE" { table = 1 }' "$out"
+}
+
+# ledger CPU FUNCTION: how often it disturbed that CPU, and was spared to it
+ledger() {
+    awk -v cpu="$1" -v name="$2" '
+        !NF { table = 0 }
+        table && $1 == cpu && $NF == name { print $2, $6 }
+        $1 == "CPU" && $2 == "DISTURBED" { table = 1 }' "$out"
 }
 
 # grep FIXED_TEXT in the last output
@@ -71,20 +79,26 @@ shows() {
 for setting in PWLOCKS=0 PWLOCKS=1; do
     start "$setting" --
     settles all_done
-    [[ $(awk 'table && $1 ~ /^[0-9]+$/ { rows++ } $1 == "CPU" { table = 1 } END { print rows + 0 }' "$out") -eq $(wc -w <<<"$cpus") ]] ||
+    [[ $(awk '!NF { table = 0 } table && $1 ~ /^[0-9]+$/ { rows++ } $1 == "CPU" && $2 == "NODE" { table = 1 } END { print rows + 0 }' \
+        "$out") -eq $(wc -w <<<"$cpus") ]] ||
         fail "not one row per CPU"
     shows "strategy     $strategy (from $source)"
     shows "$(basename "$target") $items"
     grep -qE '^uptime +([0-9]+s|[0-9]+m[0-9]{2}s)$' "$out" || fail "no uptime"
     grep -qE '^lock method +(rseq|atomic)$' "$out" || fail "no lock method"
     grep -q '^ignored' "$out" && fail "options ignored that nobody gave"
+    for cpu in $cpus; do
+        disturbed_spared="0 $items"
+        [[ $strategy == lock ]] || disturbed_spared="$items 0"
+        [[ $(ledger "$cpu" do_nothing) == "$disturbed_spared" ]] || fail "CPU $cpu: not disturbed and spared $disturbed_spared times"
+    done
     if [[ $strategy == queue ]]; then
         for cpu in $cpus; do
             batches=$(column "$cpu" BATCHES)
             [[ $batches -ge 1 && $batches -le $items ]] || fail "CPU $cpu: $batches batches"
         done
     fi
-    grep -q WORKQUEUE "$out" && fail "workqueues that nobody created"
+    workqueues | grep -qv '^normal (system)$' && fail "workqueues that nobody created"
     look 0
     grep -qE "^ *$pid +$(basename "$target" | cut -c 1-15) +$strategy +$source " "$out" || fail "not in the list"
     finish
@@ -112,7 +126,7 @@ done
 for setting in PWLOCKS=0 PWLOCKS=1; do
     start "$setting" -- workqueues
     settles is_cancelled
-    [[ $(workqueues | sort) == $'flusher normal 2\nurgent high 2' ]] || fail "workqueues"
+    [[ $(workqueues | sort) == $'high urgent\nnormal (system)\nnormal flusher' ]] || fail "workqueues"
     finish
 done
 
@@ -141,7 +155,7 @@ finish
 look_fails 1 "pw-stat: $$: does not use the pwlocks runtime (or it is not running)" "$$"
 
 look 0 --help
-for heading in CANCELLED PENDING PRIORITY; do
+for heading in CANCELLED PENDING DISTURBED; do
     grep -q "^  $heading " "$out" || fail "no explanation of the column $heading"
 done
 

@@ -64,7 +64,7 @@ done
 look 0 pw_name_of_20_chars
 [[ $(awk '$1 == "pid" { print $2 }' "$out" | sort -n) == "$(printf '%s\n' "$first" "$second" | sort -n)" ]] ||
     fail "not the two processes of one name"
-[[ $(grep -c '^$' "$out") -eq 3 ]] || fail "no blank line between two processes"
+[[ $(awk '$1 == "pid" && NR > 1 { print previous == "" } { previous = $0 }' "$out") == 1 ]] || fail "no blank line between two processes"
 pids=$(printf '%s\n' "$first" "$second" | sort -n | paste -sd, | sed 's/,/, /')
 look_fails 2 "pw-stat: pw_name_of_20_chars: several processes have that name: $pids" top pw_name_of_20_chars
 exec {second_input}>&-

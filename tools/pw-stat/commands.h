@@ -17,6 +17,9 @@ struct request {
     bool json = false;
     std::string shell;                    // whose completion script is wanted
     std::vector<offered_command> offered; // what can be asked for, if that is so
+    std::string cpus;           // a list, or ALL; empty: none was given
+    std::string interval;       // in seconds; empty: none was given
+    std::string count;          // of lines; empty: none was given
 };
 
 // Whether a command is about a process.
@@ -27,6 +30,8 @@ enum option : unsigned {
     option_color = 1,
     option_json = 2,
     option_shell = 4,
+    option_cpus = 8,
+    option_interval = 16,
 };
 
 // To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.

@@ -73,6 +73,9 @@ class command_line {
             app.add_option("SHELL", asked.shell, "Which shell")
                 ->required()
                 ->check(CLI::IsMember({"bash", "zsh"}));
+        if (each.options & option_cpus)
+            app.add_option("-P", asked.cpus, "CPUs to show by themselves: a list such as 0-3,8, or ALL")
+                ->type_name("CPUS");
         if (each.about == subject::none)
             return;
         CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");
@@ -81,6 +84,10 @@ class command_line {
             if (given.empty())
                 throw misuse("\"\": not a process id");
         });
+        if (each.options & option_interval) {
+            app.add_option("INTERVAL", asked.interval, "Show rates every so many seconds");
+            app.add_option("COUNT", asked.count, "How many times; without it until the process ends");
+        }
     }
 
     // What can be asked for, as the parser knows it.
