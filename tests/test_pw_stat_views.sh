@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Intervals, histograms, and what runs, of live, stuck and stopped processes.
+# Intervals, histograms, what runs, and explanations of live, stuck and stopped processes.
 # Usage: test_pw_stat_views.sh PW_STAT STAT_TARGET
 set -uo pipefail
 # shellcheck source=tests/pw_stat.bash
@@ -53,6 +53,10 @@ for setting in PWLOCKS=0 PWLOCKS=1; do
     grep -qE " $by +wait_for_release$" "$out" || fail "$strategy: wait_for_release is not run by $by"
     awk -v cpu="$first" -v pending="$pending" '$1 == cpu && $4 == pending { found = 1 } END { exit !found }' "$out" ||
         fail "$strategy: not $pending items pending on CPU $first"
+    look 0 "$pid" --explain
+    shows 'been running wait_for_release for '
+    [[ $strategy == lock ]] || shows '3 items wait behind it.'
+    grep -q '^Nothing to report' "$out" && fail "$strategy: something runs, and nothing is said to be reported"
     kill -CONT "$pid"
 
     # Rates: since the start, then over the interval, in which nothing happens.
@@ -67,7 +71,7 @@ for setting in PWLOCKS=0 PWLOCKS=1; do
 
     # As wide as the terminal at most.
     for columns in 40 80 200; do
-        for arguments in "$pid" "running $pid" "hist $pid" "$pid -P ALL 0.1 2"; do
+        for arguments in "$pid" "running $pid" "hist $pid" "$pid --explain" "$pid -P ALL 0.1 2"; do
             # shellcheck disable=SC2086 # several
             on_terminal "$columns" NO_COLOR=1 $arguments
             [[ $(wc -l <"$out") -ge 2 ]] || fail "pw-stat $arguments: nothing on a terminal"
@@ -103,11 +107,17 @@ for cpu in $cpus; do
     shows "CPU $cpu: queued to started, on the CPU's worker"
 done
 [[ $(grep -c "^  $items items: p50 " "$out") -eq $((2 * $(wc -w <<<"$cpus"))) ]] || fail "not $items items of each CPU"
+look 0 "$pid" --explain
+shows "CPU ${cpus%% *} was disturbed $items times"
+shows "The lock strategy would have spared the CPUs up to $count of these $count disturbances"
 look_fails 2 "pw-stat: 8191: no worker on that CPU; there are workers on $(tr ' ' , <<<"$cpus" | sed 's/^0,1$/0-1/')" hist "$pid" -P 8191
 finish
-start PWLOCKS=0 PWLOCKS_OPTIONS=stats=on --
+start PWLOCKS=0 PWLOCKS_OPTIONS='idle_spin_us=soon pwlocks=7' --
 look 0 hist "$pid"
 shows 'Histograms of items are kept with stats=full only'
+look 0 "$pid" --explain
+shows '"soon", ignored. In force instead: what the next source says, or the default.'
+shows "\"7\", ignored. In force instead: the queue strategy, from PWLOCKS."
 finish
 
 for interval in x 0 -1 0.001 1e9 nan; do
@@ -116,6 +126,7 @@ done
 for count in x 0 1.5; do
     look_fails 2 "pw-stat: \"$count\": not a number of lines" 1 1 "$count"
 done
+look_fails 2 'pw-stat: --explain: not together with an interval or -P' 1 1 --explain
 for command in hist running; do
     look_fails 2 'pw-stat: PID|NAME is required' "$command"
 done

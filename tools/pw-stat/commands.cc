@@ -106,6 +106,10 @@ int show(const request &asked)
     if (asked.who.empty())
         return list(asked);
     screen to = output_screen(asked);
+    if (asked.explain && (!asked.interval.empty() || !asked.cpus.empty()))
+        throw misuse("--explain: not together with an interval or -P");
+    if (asked.explain)
+        return show_each(asked, [&](process &shown) { print(explain(shown, to)); });
     if (!asked.interval.empty() || !asked.cpus.empty()) {
         pace wanted = parse_pace(asked);
         int pid = only_pid_of(asked.who);
@@ -132,7 +136,7 @@ int running(const request &asked)
 
 constexpr command table[] = {
     {nullptr, "Shows the processes that use the pwlocks runtime, or what it does in one of them.",
-     process_help, subject::optional, option_color | option_cpus | option_interval, show},
+     process_help, subject::optional, option_color | option_cpus | option_interval | option_explain, show},
     {"list", "List the processes that use the runtime", list_help, subject::none, option_color, list},
     {"hist", "Draw the histograms of one", hist_help, subject::required, option_color | option_cpus, hist},
     {"running", "Show what its workers and callers run now", running_help, subject::required, option_color,

@@ -20,6 +20,7 @@ struct request {
     std::string cpus;           // a list, or ALL; empty: none was given
     std::string interval;       // in seconds; empty: none was given
     std::string count;          // of lines; empty: none was given
+    bool explain = false;
 };
 
 // Whether a command is about a process.
@@ -32,6 +33,7 @@ enum option : unsigned {
     option_shell = 4,
     option_cpus = 8,
     option_interval = 16,
+    option_explain = 32,
 };
 
 // To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.

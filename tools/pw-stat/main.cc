@@ -76,6 +76,8 @@ class command_line {
         if (each.options & option_cpus)
             app.add_option("-P", asked.cpus, "CPUs to show by themselves: a list such as 0-3,8, or ALL")
                 ->type_name("CPUS");
+        if (each.options & option_explain)
+            app.add_flag("--explain", asked.explain, "Say in sentences what a second's looking tells");
         if (each.about == subject::none)
             return;
         CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "watch.h"
 
+#include "explain.h"
 #include "interval.h"
 #include "print.h"
 #include "sample.h"
@@ -124,6 +125,16 @@ int watch(int pid, pace wanted, const std::string &cpus, const screen &to)
             return has_ended;
         }
     }
+}
+
+std::string explain(process &shown, const screen &to)
+{
+    timespec looked = monotonic_now();
+    process_sample first = take_sample(shown);
+    sleep_from(looked, second);
+    if (look_again(shown))
+        throw cannot_show(obstacle::not_a_user, "its runtime was started anew meanwhile: look again");
+    return explanation(first, take_sample(shown).state, to);
 }
 
 } // namespace pw::tool

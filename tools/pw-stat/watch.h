@@ -25,4 +25,7 @@ pace parse_pace(const request &asked);
 // misuse.
 int watch(int pid, pace wanted, const std::string &cpus, const screen &to);
 
+// What the process does, from looks a second apart. Throws cannot_show.
+std::string explain(process &shown, const screen &to);
+
 } // namespace pw::tool
