@@ -36,7 +36,7 @@ void lane::end_call(run_record &record, bool made)
         return;
     std::lock_guard held(mutex_);
     if (made)
-        ledger_.add(record.noted);
+        ledger_.add_call(record.noted);
     unlink(record);
     kick();
     wake_if_idle();
@@ -77,7 +77,7 @@ bool lane::run_again(run_record &record)
     if (record.generation != gate.generation)
         return false;
     std::lock_guard held(mutex_);
-    ledger_.add(record.noted);
+    ledger_.add_item(record.noted);
     wake_waiters(record.item, record.wq, record.number());
     record.ticket = record.again;
     record.again = 0;
@@ -105,7 +105,7 @@ void lane::abandon(run_record &record)
     if (record.generation != gate.generation)
         return;
     std::lock_guard held(mutex_);
-    ledger_.add(record.noted);
+    ledger_.add_item(record.noted);
     wake_waiters(record.item, record.wq, record.number());
     unlink(record);
     if (record.again)

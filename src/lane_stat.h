@@ -97,19 +97,23 @@ class lane_stat {
         row.running.store(now.outer, std::memory_order_release);
     }
 
-    // Under the mutex: what has run.
-    void add(const execution &done) const
+    // Under the mutex: what has run, an item or a call.
+    void add_item(const execution &done) const
+    {
+        add_call(done);
+        if (pw_unlikely(gate.stats == stats_choice::full)) {
+            count(bucket_of(segment_->histogram(index_, stat::wait_away), done.waited));
+            count(bucket_of(segment_->histogram(index_, stat::run_away), done.lasted));
+        }
+    }
+    void add_call(const execution &done) const
     {
         count(done.tally->away);
         if (!places_.empty())
             count(places_[done.place]);
         if (done.lasted > 0) { // with the coarse clock rarely
-            pw::detail::add(done.tally->away_ns, done.lasted);
+            add(done.tally->away_ns, done.lasted);
             raise(done.tally->away_longest_ns, done.lasted);
-        }
-        if (pw_unlikely(gate.stats == stats_choice::full)) {
-            count(bucket_of(segment_->histogram(index_, stat::wait_away), done.waited));
-            count(bucket_of(segment_->histogram(index_, stat::run_away), done.lasted));
         }
     }
 

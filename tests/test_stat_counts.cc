@@ -163,7 +163,8 @@ namespace {
 
 struct nested_call {
     int cpu;
-    std::atomic<uint64_t> during{0}, since{0}, inside{0}, after{0};
+    std::atomic<uint64_t> during{0}, since{0}, inside{0}, began{0}, after{0}, went_on{0};
+    std::atomic<int> result{-1};
 };
 
 void look_from_call(int cpu, void *arg)
@@ -185,14 +186,16 @@ TEST_CASE("a call for every CPU is counted where it is made, and what it interru
     nested_call seen{cpu};
     task item(cpu, [&] {
         seen.inside = own_segment().block(cpu).running.load();
-        uint64_t since = own_segment().block(cpu).running_since;
-        REQUIRE(pw_on_each_cpu(look_from_call, &seen) == 0);
+        seen.began = own_segment().block(cpu).running_since.load();
+        seen.result = pw_on_each_cpu(look_from_call, &seen);
         seen.after = own_segment().block(cpu).running.load();
-        CHECK(own_segment().block(cpu).running_since == since);
-        CHECK((under_lock() || seen.since >= since));
+        seen.went_on = own_segment().block(cpu).running_since.load();
     });
     REQUIRE(item.queue_to_worker() == 1);
     REQUIRE(item.flush() == 0);
+    CHECK(seen.result == 0);
+    CHECK(seen.went_on == seen.began);
+    CHECK((under_lock() || seen.since >= seen.began));
     REQUIRE(pw_on_each_cpu(look_from_call, &seen) == 0);
     CHECK(seen.inside != 0);
     CHECK(seen.after == seen.inside);
