@@ -18,7 +18,6 @@ thread_context contexts[most_threads];
 caller callers[callers_a_page];
 alignas(64) char row_memory[most_threads][sizeof(stat::caller_row) + most_cpus * sizeof(stat::caller_cell)];
 stat::cpu_block blocks[most_cpus];
-stat::tally tallies[most_cpus][4];
 stat_segment segment;
 model::schedules *threads;
 unsigned bound = 2;

@@ -3,34 +3,13 @@
 #pragma once
 
 #include "model_calls_sources.h"
+#include "model_rest.h"
 
-struct pw_detail_globals pw_detail_globals;
-int pw_this_cpu_slow(void)
-{
-    return 0;
-}
 namespace pw::detail {
-constinit gate_line gate;
-constinit caller *caller_pages[most_callers / callers_a_page] = {};
-void stat_segment::name_function(pw_func_t) {}
 stat::cpu_block &stat_segment::cpu(size_t index) const
 {
     return explore::blocks[index];
 }
-std::span<stat::tally> stat_segment::tallies(size_t index) const
-{
-    return explore::tallies[index];
-}
-std::span<stat::counter> stat_segment::places(size_t) const
-{
-    return {};
-}
-stat::histogram &stat_segment::histogram(size_t, stat::histogram_kind) const
-{
-    static stat::histogram unused;
-    return unused;
-}
-void stat_segment::destroy() {}
 void stat_segment::show_workqueue(size_t, const char *, bool, uint64_t) {}
 void note_refusal() {}
 int start_on_first_use()

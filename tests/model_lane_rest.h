@@ -3,15 +3,9 @@
 #pragma once
 
 #include "model_lane_calls.h"
+#include "model_rest.h"
 
-struct pw_detail_globals pw_detail_globals;
-int pw_this_cpu_slow(void)
-{
-    return 0;
-}
 namespace pw::detail {
-constinit gate_line gate;
-constinit caller *caller_pages[most_callers / callers_a_page] = {};
 void disarmed(pw_workqueue *, bool) {}
 bool armed_here(const pw_delayed &)
 {
@@ -32,22 +26,6 @@ static bool model_begin_waits(wait_edge *edges, size_t count)
     threads->point();
     return listed;
 }
-void stat_segment::name_function(pw_func_t) {}
-std::span<stat::tally> stat_segment::tallies(size_t) const
-{
-    static stat::tally all[8];
-    return all;
-}
-std::span<stat::counter> stat_segment::places(size_t) const
-{
-    return {};
-}
-stat::histogram &stat_segment::histogram(size_t, stat::histogram_kind) const
-{
-    static stat::histogram unused;
-    return unused;
-}
-void stat_segment::destroy() {}
 int flush_spins()
 {
     return 0;
