@@ -2,7 +2,8 @@
 // A program for test_pw_stat.sh to look into. Usage: stat_target ITEMS [block|locks|workqueues]
 //
 // Queues ITEMS items to every CPU, waits until they have run, prints "ready STRATEGY SOURCE CPU...", and
-// stays until its standard input ends. With "block", an item that runs until then is queued to the first CPU
+// stays until its standard input ends; each "r" there stops the runtime, starts it and prints "again". With
+// "block", an item that runs until then is queued to the first CPU
 // before "ready", and three more behind it. With "locks", threads that the runtime does not know take locks
 // of the last CPU before "ready": from the first CPU, seven times freely and once after a wait for a thread
 // of the last CPU. With "workqueues", one that is named flusher and one that is named urgent, of high
@@ -150,6 +151,12 @@ int main(int argc, char **argv)
     fflush(stdout);
     char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0) {
+        if (byte != 'r')
+            continue;
+        if (pw_runtime_stop() != 0 || pw_runtime_start(nullptr) != 0)
+            return 1;
+        printf("again\n");
+        fflush(stdout);
     }
     released = true;
     released.notify_all();

@@ -24,6 +24,16 @@ until_shown() {
     fail "$strategy: pw-stat $*: never showed: $text"
 }
 
+# until_written FILE: has something in it
+until_written() {
+    local attempt
+    for ((attempt = 0; attempt < 200; attempt++)); do
+        [[ -s $1 ]] && return
+        sleep 0.05
+    done
+    fail "nothing was written to $1"
+}
+
 # rates HEADING: of that column, one a line
 rates() {
     awk -v heading="$1" '$1 == "TIME" { for (i = 1; i <= NF; i++) if ($i == heading) number = i } /^[0-9]/ { print $number }' "$out"
@@ -86,16 +96,31 @@ for setting in PWLOCKS=0 PWLOCKS=1; do
     : >"$out"
     "$pw_stat" "$pid" 0.1 >"$out" 2>"$err" &
     watcher=$!
-    for ((attempt = 0; attempt < 200; attempt++)); do
-        [[ -s $out ]] && break
-        sleep 0.05
-    done
+    until_written "$out"
     finish
     status=0
     wait "$watcher" || status=$?
     [[ $status -eq 3 && $(cat "$err") == "pw-stat: $pid: has ended, or its runtime has" ]] ||
         fail "watching a process that ends: status $status"
 done
+
+# A runtime that is started anew counts from zero. The watcher stands still meanwhile: without a runtime it would end.
+start PWLOCKS=0 --
+: >"$out"
+"$pw_stat" "$pid" 0.1 >"$out" 2>"$err" &
+watcher=$!
+until_written "$out"
+kill -STOP "$watcher"
+printf r >&"${helper[1]}"
+again=''
+read -r -t 60 again <&"${helper[0]}"
+[[ $again == again ]] || fail "stat_target did not start again"
+kill -CONT "$watcher"
+until_written "$err"
+finish
+wait "$watcher"
+[[ $(head -n 1 "$err") == "pw-stat: $pid: its runtime was started anew; the next line is since then" ]] ||
+    fail "no word of another runtime"
 
 # Histograms: of items with stats=full only.
 start PWLOCKS=0 PWLOCKS_OPTIONS=stats=full --

@@ -287,7 +287,7 @@ TEST_CASE("histograms of CPUs are summed unless each is asked for")
     std::string summed = histogram_report(seen, {0, 1, 2, 3}, false, {});
     CHECK(contains(summed, "all CPUs: queued to started"));
     CHECK(contains(summed, "  400 items: p50"));
-    CHECK(contains(summed, "all CPUs: waited for a lock"));
+    CHECK(contains(summed, "all CPUs: waited for locks"));
     CHECK(contains(summed, "  80 locks: p50"));
     std::string each = histogram_report(seen, {0, 1, 2, 3}, true, {});
     for (int cpu = 0; cpu < 4; ++cpu)
@@ -304,7 +304,7 @@ TEST_CASE("histograms say what is not kept, and that nothing happened")
     seen.state.cpus[0].lock_wait.buckets[3] = 1;
     text = histogram_report(seen, {0}, false, {});
     CHECK(contains(text, "kept with stats=full only"));
-    CHECK(contains(text, "waited for a lock"));
+    CHECK(contains(text, "waited for locks"));
     CHECK(!contains(text, "No lock"));
     seen.facts.full = true;
     CHECK(!contains(histogram_report(seen, {0}, false, {}), "stats=full only"));
@@ -318,6 +318,9 @@ TEST_CASE("the last bucket has no end, and full ones do not overflow")
     std::string text = histogram_report(seen, {0}, false, {});
     CHECK(contains(text, "longest 19h32m or more\n"));
     CHECK(contains(text, "     0ns     1ns"));
+    seen.state.cpus[0].lock_wait.buckets.fill(0);
+    seen.state.cpus[0].lock_wait.buckets[0] = 1;
+    CHECK(contains(histogram_report(seen, {0}, false, {}), "  1 lock: p50 0ns, p99 0ns, longest 0ns\n"));
 }
 
 TEST_CASE("what runs: a row for each worker, and one for what callers run")
@@ -344,7 +347,7 @@ TEST_CASE("a worker that did not get its CPU is shown as such under the queue st
 {
     process_sample seen = quiet_process("queue");
     seen.state.cpus[0].pending = 1;
-    CHECK(contains(running_report(seen, {}), "(waking: it did not get its CPU yet)\n"));
+    CHECK(contains(running_report(seen, {}), "(waking, not on its CPU yet)\n"));
     seen.facts.strategy = "lock";
     CHECK(!contains(running_report(seen, {}), "waking"));
 }

@@ -16,15 +16,15 @@ constexpr size_t longest_bar = 60;
 struct kind {
     histogram cpu_state::*counts;
     const char *title;
-    const char *what;
-    bool of_items; // kept with stats=full only
+    const char *one;
+    const char *what; // several
 };
 constexpr kind kinds[] = {
-    {&cpu_state::wait_here, "queued to started, on the CPU's worker", "items", true},
-    {&cpu_state::run_here, "run time, on the CPU's worker", "items", true},
-    {&cpu_state::wait_away, "queued to started, by callers (the CPU was spared)", "items", true},
-    {&cpu_state::run_away, "run time, by callers (the CPU was spared)", "items", true},
-    {&cpu_state::lock_wait, "waited for a lock of the CPU", "locks", false},
+    {&cpu_state::wait_here, "queued to started, on the CPU's worker", "item", "items"},
+    {&cpu_state::run_here, "run time, on the CPU's worker", "item", "items"},
+    {&cpu_state::wait_away, "queued to started, by callers (the CPU was spared)", "item", "items"},
+    {&cpu_state::run_away, "run time, by callers (the CPU was spared)", "item", "items"},
+    {&cpu_state::lock_wait, "waited for locks", "lock", "locks"},
 };
 
 // A bucket's least time, and the first that is too long for it.
@@ -43,9 +43,11 @@ bool is_last(size_t bucket)
     return bucket + 1 == std::tuple_size_v<decltype(histogram::buckets)>;
 }
 
-// "< 2.05us": all of that bucket is below its end.
+// "< 2.05us": all of that bucket is below its end. In the first one are zeros.
 std::string below(size_t bucket)
 {
+    if (bucket == 0)
+        return time_text(0);
     return is_last(bucket) ? time_text(from_ns(bucket)) + " or more" : "< " + time_text(to_ns(bucket));
 }
 
@@ -84,9 +86,9 @@ std::string draw(const histogram &shown, const kind &which, const screen &to)
         static_cast<size_t>(buckets.rend() - std::find_if(buckets.rbegin(), buckets.rend(), is_counted));
     uint64_t all = count_of(shown), largest = *std::max_element(buckets.begin(), buckets.end());
 
-    std::string summary =
-        fmt::format("{} {}: p50 {}, p99 {}, longest {}", count_text(all, to), which.what,
-                    below(percentile(shown, 50)), below(percentile(shown, 99)), below(end - 1));
+    std::string summary = fmt::format("{} {}: p50 {}, p99 {}, longest {}", count_text(all, to),
+                                      all == 1 ? which.one : which.what, below(percentile(shown, 50)),
+                                      below(percentile(shown, 99)), below(end - 1));
     std::string text = paragraph("  ", summary, 2, to);
     size_t count_width = std::string_view(which.what).size();
     for (size_t i = first; i < end; ++i)
@@ -136,12 +138,15 @@ std::string histogram_report(const process_sample &seen, const std::vector<int> 
         drawn = draw_all(total(chosen), cpus.size() == 1 ? fmt::format("CPU {}", cpus[0]) : "all CPUs", to);
 
     if (!seen.facts.full)
-        text += paragraph(
-            "", "Histograms of items are kept with stats=full only; this process runs with stats=on.", 0, to);
+        text += '\n' +
+                paragraph(
+                    "", "Histograms of items are kept with stats=full only; this process runs with stats=on.",
+                    0, to);
     if (drawn.empty())
-        text += paragraph(
-            "", seen.facts.full ? "No item has run, and no lock was waited for." : "No lock was waited for.",
-            0, to);
+        text += '\n' + paragraph("",
+                                 seen.facts.full ? "No item has run, and no lock was waited for."
+                                                 : "No lock was waited for.",
+                                 0, to);
     return text + drawn;
 }
 

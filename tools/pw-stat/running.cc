@@ -25,7 +25,7 @@ cell worker_state(const cpu_state &cpu, bool only_workers_run)
     if (!cpu.sleeping)
         return "(awake)";
     if (only_workers_run && cpu.pending > 0)
-        return {"(waking: it did not get its CPU yet)", tone::notice};
+        return {"(waking, not on its CPU yet)", tone::notice};
     return "(idle)";
 }
 
