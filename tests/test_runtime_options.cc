@@ -271,7 +271,7 @@ TEST_CASE("child: the program chooses the strategy", "[.child]")
     std::string text = capture.text();
     CHECK(refused == -EBUSY);
     CHECK(text == "pwlocks: pw_runtime_start: pwlocks: the strategy is in use already: it cannot change any more\n");
-    CHECK(library_threads().empty());
+    CHECK(no_library_thread_stays());
     CHECK(under_lock() == (wanted == "1"));
     // Asking for what is in force is no change.
     CHECK(pw_runtime_start(("pwlocks=" + wanted).c_str()) == 0);

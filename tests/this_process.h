@@ -2,6 +2,8 @@
 // What /proc tells of this process: threads, their names and affinities, descriptors, mappings.
 #pragma once
 
+#include "both.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -51,6 +53,12 @@ inline std::vector<pid_t> library_threads()
         if (thread_file(thread, "comm").rfind("pw/", 0) == 0)
             all.push_back(thread);
     return all;
+}
+
+// Behind a stop: pthread_join() returns a moment before the kernel forgets the thread.
+inline bool no_library_thread_stays()
+{
+    return eventually([] { return library_threads().empty(); });
 }
 
 // The worker of a CPU; 0 if there is none, or more than one.
