@@ -6,7 +6,7 @@ set -uo pipefail
 # shellcheck source=tests/pw_stat.bash
 source "$(dirname "${BASH_SOURCE[0]}")/pw_stat.bash"
 
-look_fails 2 'pw-stat: top: standard input and output are not a terminal' top
+look_fails 2 'pw-stat: top: standard input and output are not a terminal; with an interval, pw-stat PID 1, there are lines' top
 look 1 top no-such-name
 grep -q '^pw-stat: no-such-name: no process of that name uses the pwlocks runtime' "$err" || fail "an unknown name"
 if ! command -v tmux >/dev/null; then

@@ -261,7 +261,7 @@ TEST_CASE("what is wrong with a CPU is said")
     top_model model(8);
     model.see({process}, "");
     auto lines = model.draw(terminal(160, 24));
-    CHECK(text_of(lines).find(" 3.00s  on CPU 0! running collect") != std::string::npos);
+    CHECK(text_of(lines).find(" 3.00s  mis-pinned, on CPU 0; running collect") != std::string::npos);
     model.press(key_down); // what is selected has the colour of that
     lines = model.draw(terminal(160, 24));
     CHECK(std::count_if(lines.begin(), lines.end(),

@@ -103,7 +103,8 @@ std::wstring visible(const std::string &text, int columns, bool unicode)
 void require_terminal()
 {
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        throw misuse("top: standard input and output are not a terminal");
+        throw misuse("top: standard input and output are not a terminal; with an interval, pw-stat PID 1, "
+                     "there are lines");
     const char *type = getenv("TERM");
     if (type == nullptr || *type == '\0')
         throw misuse("top: TERM, the kind of terminal, is not set");

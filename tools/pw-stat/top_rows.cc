@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "top_rows.h"
 
+#include "change.h"
 #include "quantity.h"
 #include "text.h"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
-#include <set>
 #include <utility>
 
 namespace pw::tool {
@@ -49,15 +49,6 @@ pane_cell share_cell(uint64_t part_ns, uint64_t elapsed_ns)
     return {percent < 999.95 ? fmt::format("{:.1f}", percent)
                              : fmt::format("{:.0f}", std::min(percent, 999999.0)),
             percent};
-}
-
-// The CPU in the earlier snapshot; an empty one if it was not there.
-const cpu_state &earlier(const snapshot &before, int cpu)
-{
-    static const cpu_state none;
-    auto found = std::lower_bound(before.cpus.begin(), before.cpus.end(), cpu,
-                                  [](const cpu_state &each, int wanted) { return each.cpu < wanted; });
-    return found != before.cpus.end() && found->cpu == cpu ? *found : none;
 }
 
 // What runs for a CPU now, and for how long the oldest of it has; empty if nothing does.
@@ -131,29 +122,22 @@ std::vector<column> process_columns()
 pane_row process_row(const snapshot &before, const process_sample &now)
 {
     uint64_t elapsed = since(before.taken_ns, now.state.taken_ns);
-    uint64_t busy = 0, queued = 0, away = 0, pending = 0, wakeups = 0;
-    uint64_t remote = since(before.elsewhere.remote, now.state.elsewhere.remote);
-    uint64_t contended = since(before.elsewhere.contended, now.state.elsewhere.contended);
+    snapshot change = difference(before, now.state);
+    cpu_state all = total(change.cpus);
     what_runs running;
     for (const cpu_state &cpu : now.state.cpus) {
-        const cpu_state &was = earlier(before, cpu.cpu);
-        busy = sum(busy, since(was.busy_ns, cpu.busy_ns));
-        queued = sum(queued, since(was.queued, cpu.queued));
-        away = sum(away, since(was.executed_away, cpu.executed_away));
-        pending = sum(pending, cpu.pending);
-        wakeups = sum(wakeups, since(was.wakeups, cpu.wakeups));
-        remote = sum(remote, since(was.locks.remote, cpu.locks.remote));
-        contended = sum(contended, since(was.locks.contended, cpu.locks.contended));
         what_runs here = running_of(cpu, now.state.taken_ns);
         if (!here.text.empty() && (running.text.empty() || here.for_ns > running.for_ns))
             running = {fmt::format("CPU {}: {}", cpu.cpu, here.text), here.for_ns};
     }
     return {fmt::format("{:10}", now.pid),
             {number_cell(now.pid), text_cell(now.command), text_cell(now.facts.strategy),
-             count_cell(now.state.cpus.size()), share_cell(busy, elapsed), rate_cell(queued, elapsed),
-             rate_cell(away, elapsed), count_cell(pending), rate_cell(wakeups, elapsed),
-             rate_cell(remote, elapsed), rate_cell(contended, elapsed), time_cell(running.for_ns),
-             text_cell(running.text)}};
+             count_cell(now.state.cpus.size()), share_cell(all.busy_ns, elapsed),
+             rate_cell(all.queued, elapsed), rate_cell(all.executed_away, elapsed), count_cell(all.pending),
+             rate_cell(all.wakeups, elapsed),
+             rate_cell(sum(all.locks.remote, change.elsewhere.remote), elapsed),
+             rate_cell(sum(all.locks.contended, change.elsewhere.contended), elapsed),
+             time_cell(running.for_ns), text_cell(running.text)}};
 }
 
 std::vector<column> cpu_columns()
@@ -179,27 +163,22 @@ std::vector<pane_row> cpu_rows(const snapshot &before, const process_sample &now
 {
     uint64_t elapsed = since(before.taken_ns, now.state.taken_ns);
     std::vector<pane_row> rows;
-    for (const cpu_state &cpu : now.state.cpus) {
-        const cpu_state &was = earlier(before, cpu.cpu);
-        uint64_t here = since(turns_here(was), turns_here(cpu));
+    for (const cpu_state &cpu : difference(before, now.state).cpus) {
         what_runs running = running_of(cpu, now.state.taken_ns);
         std::string state =
             running.text.empty() ? state_of(cpu, now.facts.strategy == "queue") : running.text;
         if (is_mispinned(cpu))
-            state = fmt::format("on CPU {}! {}", cpu.seen_cpu, state);
+            state = fmt::format("mis-pinned, on CPU {}; {}", cpu.seen_cpu, state);
         pane_row row{fmt::format("{:5}", cpu.cpu),
                      {number_cell(cpu.cpu), number_cell(cpu.node), text_cell(cpu.isolated ? "yes" : "no"),
-                      share_cell(since(was.busy_ns, cpu.busy_ns), elapsed),
-                      rate_cell(since(was.queued, cpu.queued), elapsed), rate_cell(here, elapsed),
-                      rate_cell(since(was.executed_away, cpu.executed_away), elapsed),
-                      count_cell(cpu.pending), rate_cell(since(was.wakeups, cpu.wakeups), elapsed),
-                      rate_cell(since(was.locks.remote, cpu.locks.remote), elapsed),
-                      rate_cell(since(was.locks.contended, cpu.locks.contended), elapsed),
-                      share_cell(since(was.locks.waited_ns, cpu.locks.waited_ns), elapsed),
-                      time_cell(running.for_ns), text_cell(state)}};
+                      share_cell(cpu.busy_ns, elapsed), rate_cell(cpu.queued, elapsed),
+                      rate_cell(turns_here(cpu), elapsed), rate_cell(cpu.executed_away, elapsed),
+                      count_cell(cpu.pending), rate_cell(cpu.wakeups, elapsed),
+                      rate_cell(cpu.locks.remote, elapsed), rate_cell(cpu.locks.contended, elapsed),
+                      share_cell(cpu.locks.waited_ns, elapsed), time_cell(running.for_ns), text_cell(state)}};
         if (is_mispinned(cpu))
             row.how = tone::alarm;
-        else if (cpu.isolated && here > 0)
+        else if (cpu.isolated && turns_here(cpu) > 0)
             row.how = tone::notice;
         rows.push_back(std::move(row));
     }
@@ -219,24 +198,21 @@ std::vector<pane_row> function_rows(const snapshot &before, const snapshot &now)
 {
     uint64_t elapsed = since(before.taken_ns, now.taken_ns);
     std::map<std::pair<std::string, std::string>, work_of_function> functions; // by function and workqueue
-    for (const cpu_state &cpu : now.cpus) {
-        std::map<std::pair<std::string, std::string>, tally_state> was;
-        for (const tally_state &each : earlier(before, cpu.cpu).tallies)
-            was.emplace(std::pair(each.function, each.workqueue), each);
+    for (const cpu_state &cpu : now.cpus)
         for (const tally_state &each : cpu.tallies) {
-            auto name = std::pair(each.function, each.workqueue);
-            const tally_state &old = was[name];
-            work_of_function &all = functions[name];
-            uint64_t here = since(old.here, each.here), away = since(old.away, each.away);
-            all.here = sum(all.here, here);
-            all.here_ns = sum(all.here_ns, since(old.here_ns, each.here_ns));
-            all.away = sum(all.away, away);
-            all.away_ns = sum(all.away_ns, since(old.away_ns, each.away_ns));
+            work_of_function &all = functions[{each.function, each.workqueue}];
             all.longest_ns = std::max({all.longest_ns, each.here_longest_ns, each.away_longest_ns});
-            if (here > 0 && (all.cpus.empty() || all.cpus.back() < cpu.cpu))
+        }
+    for (const cpu_state &cpu : difference(before, now).cpus)
+        for (const tally_state &each : cpu.tallies) {
+            work_of_function &all = functions[{each.function, each.workqueue}];
+            all.here = sum(all.here, each.here);
+            all.here_ns = sum(all.here_ns, each.here_ns);
+            all.away = sum(all.away, each.away);
+            all.away_ns = sum(all.away_ns, each.away_ns);
+            if (each.here > 0 && (all.cpus.empty() || all.cpus.back() < cpu.cpu))
                 all.cpus.push_back(cpu.cpu);
         }
-    }
     std::vector<pane_row> rows;
     for (const auto &[name, all] : functions)
         rows.push_back({name.first + '\n' + name.second,
