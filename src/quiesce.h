@@ -30,8 +30,9 @@ class caller_flag {
   public:
     void enter()
     {
-        // Relaxed: single writer. A depth, because a signal handler may call in while its thread is inside.
-        word_.store(word_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        // A depth, because a signal handler may call in while its thread is inside. Relaxed load: single writer. Release: pairs with K6,
+        // which may find us in our next passage: this store hides what leave() has published, and must publish it as well.
+        word_.store(word_.load(std::memory_order_relaxed) + 1, std::memory_order_release); // [K17]
         // Pairs with Q2. Without it: 1. we read the gate, open; 2. the stopper closes it and sees us outside; 3. our store
         // lands, and we queue to a worker that has ended.
         P::light_fence(); // [Q1]
@@ -54,13 +55,13 @@ class caller_flag {
     // Whether the caller is still in the passage that had this number, of which the lowest `bits` are given.
     bool in_passage(uint64_t number, int bits) const
     {
-        // Acquire: pairs with Q3: a claimant that has left has noted where the item is. (An enqueue that follows would begin with a
+        // Acquire: pairs with Q3 and K17: a claimant that has left has noted where the item is. (An enqueue that follows would begin with a
         // full barrier anyhow.)
         uint64_t word = word_.load(std::memory_order_acquire); // [K6]
         return (word & depth_mask) != 0 && ((word >> depth_bits ^ number) << (64 - bits)) == 0;
     }
 
-    // For wait_for_passages(): a passage that is under way, and whether it still is. Acquire: pairs with Q3.
+    // For wait_for_passages(): a passage that is under way, and whether it still is. Acquire: pairs with Q3 and K17.
     uint64_t now() const { return word_.load(std::memory_order_acquire); }
     bool still(uint64_t then) const { return (then & depth_mask) != 0 && now() >> depth_bits == then >> depth_bits; }
 

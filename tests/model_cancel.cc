@@ -31,7 +31,7 @@ struct item {
 };
 
 // One worker, and callers that do what their programs say, letter by letter: X, Y queue that item, c cancels X, s
-// cancels X and waits, f and g flush X and Y.
+// cancels X and waits, f and g flush X and Y, p passes and does nothing.
 template <typename Programs>
 struct cancel_and_queue : rl::test_suite<cancel_and_queue<Programs>, Programs::callers + 1> {
     static constexpr int callers = Programs::callers, most_claims = 16, most_places = 12;
@@ -311,7 +311,10 @@ struct cancel_and_queue : rl::test_suite<cancel_and_queue<Programs>, Programs::c
                 flush(self, *each == 'f' ? x : y);
             else if (*each == 's')
                 cancel_and_wait(self);
-            else {
+            else if (*each == 'p') {
+                flags[self].enter();
+                flags[self].leave();
+            } else {
                 note[self].store(++noted.of[self], std::memory_order_relaxed);
                 flags[self].enter();
                 cancel_x(self);
@@ -353,6 +356,11 @@ struct two_cancel {
     static constexpr bool slow = false;
     static constexpr const char *of[] = {"XcXf", "XcX"};
 };
+struct next_passage {
+    static constexpr int callers = 2;
+    static constexpr bool slow = true; // the worker
+    static constexpr const char *of[] = {"XcXcXcXpp", "Yp"};
+};
 struct others_behind {
     static constexpr int callers = 2;
     static constexpr bool slow = false;
@@ -377,6 +385,7 @@ int main()
         model::holds<cancel_and_queue<again_and_again>>("cancel: an item is queued again and again", 150000),
         model::holds<cancel_and_queue<both_places>>("cancel: at a stand-in, its own node, a stand-in", 100000),
         model::holds<cancel_and_queue<two_cancel>>("cancel: two cancel and queue again", 100000),
+        model::holds<cancel_and_queue<next_passage>>("cancel: claimants in their next passages", 100000),
         model::holds<cancel_and_queue<others_behind>>("cancel: another item is flushed", 150000),
         model::holds<cancel_and_queue<for_good>>("cancel: until nothing is left", 100000),
         model::holds<cancel_and_queue<three>>("cancel: three callers", 100000),

@@ -247,6 +247,24 @@ def find_mutants(root):
         yield Mutant(tag, what, model, path, text)
 
 
+def copy_checker(compiler, folder):
+    """Relacy follows C++11, where a thread's next store to a word carries on what its last release of that word has published.
+    C++20 ends that: so does this copy, which every model is built with. False if there is no Relacy to copy."""
+    probe = subprocess.run(compiler + ["-M", "-x", "c++", "-"], input="#include <relacy/relacy.hpp>\n", text=True,
+                           capture_output=True, check=False)
+    if probe.returncode != 0:
+        return False
+    place = next(pathlib.Path(word) for word in probe.stdout.split() if word.endswith("relacy/relacy.hpp"))
+    shutil.copytree(place.parent, folder / "relacy")
+    header = folder / "relacy" / "thread.hpp"
+    text = header.read_text(encoding="utf-8")
+    sequence = "(rmw || (index_ == prev.thread_id_))"
+    if text.count(sequence) != 1:
+        sys.exit(f"models: {place.parent}: another Relacy than we know: its release sequences are not where they were")
+    header.write_text(text.replace(sequence, "rmw"), encoding="utf-8")
+    return True
+
+
 def compile_model(compiler, tree, arguments):
     flags = ["-std=c++20", "-O1", "-w", "-D_GNU_SOURCE", "-I", str(tree / "src"), "-I", str(tree / "include")]
     return subprocess.run(compiler + flags + arguments, capture_output=True, text=True, check=False)
@@ -285,12 +303,6 @@ def main():
     newer = subprocess.run(["pkg-config", "--atleast-version=0.14", "liburcu"], check=False).returncode == 0
     compiler.append(f"-DPWLOCKS_URCU_TAKES_POINTER={newer:d}")
 
-    probe = subprocess.run(compiler + ["-E", "-x", "c++", "-"], input="#include <relacy/relacy.hpp>\n", text=True,
-                           capture_output=True, check=False)
-    if probe.returncode != 0:
-        print("skipped: relacy/relacy.hpp is not there (Debian: relacy-dev)")
-        return 77
-
     root = arguments.root.resolve()
     models = sorted(each.stem[len("model_") :] for each in (root / "tests").glob("model_*.cc"))
     page = (root / "doc" / "MEMORY-ORDER.md").read_text(encoding="utf-8")
@@ -303,6 +315,10 @@ def main():
     counts = [0, 0]
     with tempfile.TemporaryDirectory(dir=arguments.build) as name:
         folder = pathlib.Path(name)
+        if not copy_checker(compiler, folder):
+            print("skipped: relacy/relacy.hpp is not there (Debian: relacy-dev)")
+            return 77
+        compiler += ["-I", str(folder)]
         (folder / "tests").mkdir()
         for each in (root / "tests").glob("model*.[ch]*"):
             shutil.copy(each, folder / "tests")
