@@ -364,11 +364,15 @@ TEST_CASE("child: many short threads", "[.child]")
                 item.flush();
             }).join();
     };
+    // Those that have been joined may stay in /proc for a moment.
+    auto all_gone = [] { return eventually([] { return threads().size() == 1 + library_threads().size(); }); };
     come_and_go(200);
+    REQUIRE(all_gone());
     const belongings before;
     const off_t segment_before = segment_size();
     const long many = 10'000 / scale;
     come_and_go(many);
+    CHECK(all_gone());
     const belongings after;
     INFO(text_of(before) << ", behind that " << text_of(after));
     CHECK(after.no_more_than(before));
