@@ -210,4 +210,14 @@ finish
 is_over 3 "the process's end"
 sees "^pw-stat: $pid: (has ended$|does not use the pwlocks runtime)"
 
+# The terminal goes away.
+top --
+sees '^q quit'
+in_tmux kill-server
+for ((attempt = 0; attempt < 400; attempt++)); do
+    kill -0 "$(cat "$scratch/pid")" 2>/dev/null || break
+    sleep 0.05
+done
+kill -0 "$(cat "$scratch/pid")" 2>/dev/null && fail "goes on without its terminal"
+
 report_failures

@@ -6,6 +6,8 @@
 #include "../tools/pw-stat/top_model.h"
 
 #include <algorithm>
+#include <iterator>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -346,4 +348,32 @@ TEST_CASE("no line is longer than the terminal, and there are as many as it has"
                   (columns >= 9 ? "too small" : std::string(static_cast<size_t>(columns), '.')));
         }
     }
+}
+
+TEST_CASE("whatever keys come while processes come and go, there is a screen")
+{
+    std::minstd_rand random(1);
+    auto below = [&](unsigned limit) { return random() % limit; };
+    constexpr int keys[] = {key_up,    key_down,  key_page_up, key_page_down, key_first, key_last, key_left,
+                            key_right, key_enter, key_escape,  key_erase,     key_tab,   'r',      'd',
+                            '+',       '-',       '1',         '.',           'x',       0,        0x10ffff};
+    top_model model(std::nullopt);
+    size_t details = 0;
+    for (unsigned round = 1; round <= 5000; ++round) {
+        std::vector<process_sample> processes;
+        for (int pid = 1; pid <= 9; ++pid)
+            if (below(4) > 0 && (!model.shown() || model.shown() == pid))
+                processes.push_back(made_up(pid, round, below(1000)));
+        if (model.shown() && processes.empty())
+            model.lose("gone");
+        model.see(processes, "");
+        for (unsigned presses = below(4); presses > 0; --presses)
+            model.press(keys[below(std::size(keys))]);
+        details += model.shown().has_value();
+        screen to = terminal(20 + below(100), 5 + below(30));
+        REQUIRE(model.draw(to).size() == to.lines);
+        REQUIRE(!model.ended());
+    }
+    CHECK(details > 100); // both views were there
+    CHECK(details < 4900);
 }
