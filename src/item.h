@@ -62,10 +62,10 @@ constexpr uint64_t passage_of(uint64_t state)
 
 // Under the lock strategy nobody needs to know who claimed it: with stats=full these bits say when it was handed over, in
 // nanoseconds; they come round after a hundred days.
-inline constexpr uint64_t lower_bits = ~uint64_t{0} >> index_shift;
+inline constexpr uint64_t time_bits = ~uint64_t{0} >> index_shift;
 constexpr uint64_t handed_over(uint64_t state, uint64_t at)
 {
-    return (state & ~(lower_bits << index_shift)) | at << index_shift;
+    return (state & ~(time_bits << index_shift)) | at << index_shift;
 }
 constexpr uint64_t handed_over_at(uint64_t state)
 {
@@ -73,8 +73,8 @@ constexpr uint64_t handed_over_at(uint64_t state)
 }
 constexpr uint64_t since_handed_over(uint64_t at, uint64_t now)
 {
-    uint64_t passed = (now - at) & lower_bits;
-    return passed <= lower_bits / 2 ? passed : 0; // the clocks of two CPUs
+    uint64_t passed = (now - at) & time_bits;
+    return passed <= time_bits / 2 ? passed : 0; // the clocks of two CPUs
 }
 
 // A claim is more than one step where any of these is set: see claim().

@@ -36,7 +36,7 @@ void lane::end_call(run_record &record, bool made)
         return;
     std::lock_guard held(mutex_);
     if (made)
-        ledger_.add_call(record.noted);
+        ledger_.add_run(record.noted);
     unlink(record);
     kick();
     wake_if_idle();

@@ -27,8 +27,8 @@ struct execution {
     uint64_t queued_at = 0; // with stats=full, if it was not run at once: the lower bits of when
     uint64_t waited, began, lasted;
     size_t place; // where it ran
-    uint64_t outer, outer_cpu,
-        outer_since; // what the row showed before; the last two where there was something
+    // What the row showed before; the other two only where there was something.
+    uint64_t outer, outer_cpu, outer_since;
 };
 
 inline uint64_t lane_clock()
@@ -68,10 +68,8 @@ class lane_stat {
             segment_->name_function(reinterpret_cast<pw_func_t>(function));
             now.fresh = false;
         }
-        if (!places_.empty()) {
-            const worker &there = *worker_of(pw_this_cpu());
-            now.place = there.active ? there.index : places_.size() - 1;
-        }
+        if (!places_.empty())
+            now.place = place_here();
         now.began = lane_clock();
         if (pw_unlikely(gate.stats == stats_choice::full))
             now.waited = now.queued_at ? item_state::since_handed_over(now.queued_at, now.began) : 0;
@@ -97,16 +95,16 @@ class lane_stat {
         row.running.store(now.outer, std::memory_order_release);
     }
 
-    // Under the mutex: what has run, an item or a call.
+    // Under the mutex: what has run, an item or, by the second, a call.
     void add_item(const execution &done) const
     {
-        add_call(done);
+        add_run(done);
         if (pw_unlikely(gate.stats == stats_choice::full)) {
             count(bucket_of(segment_->histogram(index_, stat::wait_away), done.waited));
             count(bucket_of(segment_->histogram(index_, stat::run_away), done.lasted));
         }
     }
-    void add_call(const execution &done) const
+    void add_run(const execution &done) const
     {
         count(done.tally->away);
         if (!places_.empty())
@@ -118,6 +116,16 @@ class lane_stat {
     }
 
   private:
+    // The last one for CPUs that have no block, and for a thread that does not know where it is.
+    size_t place_here() const
+    {
+        auto cpu = static_cast<unsigned>(pw_this_cpu());
+        if (pw_unlikely(cpu >= static_cast<unsigned>(gate.cpus)))
+            return places_.size() - 1;
+        const worker &there = *worker_of(static_cast<int>(cpu));
+        return there.active ? there.index : places_.size() - 1;
+    }
+
     uint64_t function_ = 0, workqueue_ = 0; // of what was admitted last
     stat::tally *tally_ = nullptr;          // theirs
     std::span<stat::counter> places_;
