@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """What pw-stat writes for other programs, against what those programs accept.
 
-Usage: formats.py SCHEMA FORMAT_SAMPLES PW_STAT
+Usage: formats.py SCHEMA FORMAT_SAMPLES PW_STAT         samples that have everything, and this machine
+       formats.py SCHEMA json|openmetrics|prometheus    one text, on standard input; of JSON, one or a line for each
 
 Exits with 77 if a program or module that judges is missing."""
 import copy
@@ -47,34 +48,27 @@ def output(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=60).stdout.decode("utf-8")
 
 
-def check_schema(schema):
-    jsonschema.Draft202012Validator.check_schema(schema)
-    valid = jsonschema.Draft202012Validator(strict(copy.deepcopy(schema)))
+class Schema:
+    """Judges documents, and knows what it does not accept."""
 
-    def judge(document):
-        errors = [f"{error.json_path}: {error.message}" for error in valid.iter_errors(document)]
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            schema = json.load(file)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        self.validator = jsonschema.Draft202012Validator(strict(schema))
+
+    def judge(self, document):
+        errors = [f"{error.json_path}: {error.message}" for error in self.validator.iter_errors(document)]
         check(not errors, "the schema: " + "; ".join(errors[:3]))
 
-    def refuses(document, what):
-        check(not valid.is_valid(document), "the schema accepts " + what)
-
-    return judge, refuses
+    def refuse(self, document, what):
+        check(not self.validator.is_valid(document), "the schema accepts " + what)
 
 
-def check_documents(schema_path, samples, pw_stat):
-    with open(schema_path, encoding="utf-8") as file:
-        schema = json.load(file)
-    judge, refuses = check_schema(schema)
+def check_documents(schema, samples):
     document = json.loads(output(samples, "json"))
     check(document == json.loads(output(samples, "line")), "one line says something else")
-    judge(document)
-    machine = json.loads(output(pw_stat, "topology", "--json"))
-    judge(machine)
-    for path in [["topology", "cpus", 0, "reason"], ["topology", "nodes", 0, "node"], ["topology", "caches", 0, "cpus"]]:
-        if machine["topology"][path[1]]:
-            changed = copy.deepcopy(machine)
-            del changed[path[0]][path[1]][path[2]][path[3]]
-            refuses(changed, "a document without " + str(path))
+    schema.judge(document)
     # Each part of the schema says something.
     for path in [["schema"], ["processes", 0, "pid"], ["processes", 1, "cpus", 0, "functions", 0, "here", "count"],
                  ["processes", 1, "cpus", 0, "histograms", "run_here", 0, "le_ns"],
@@ -85,9 +79,19 @@ def check_documents(schema_path, samples, pw_stat):
         for step in path[:-1]:
             place = place[step]
         place[path[-1]] = 1.5
-        refuses(changed, "1.5 as " + str(path))
+        schema.refuse(changed, "1.5 as " + str(path))
         del place[path[-1]]
-        refuses(changed, "a document without " + str(path))
+        schema.refuse(changed, "a document without " + str(path))
+
+
+def check_machine(schema, pw_stat):
+    document = json.loads(output(pw_stat, "topology", "--json"))
+    schema.judge(document)
+    for part, member in [("cpus", "reason"), ("nodes", "node"), ("caches", "cpus")]:
+        if document["topology"][part]:
+            changed = copy.deepcopy(document)
+            del changed["topology"][part][0][member]
+            schema.refuse(changed, f"{part} without {member}")
 
 
 def promtool(text):
@@ -96,15 +100,20 @@ def promtool(text):
     check(judged.returncode == 0 and not judged.stdout, "promtool: " + judged.stdout.decode("utf-8")[:500])
 
 
-def check_metrics(samples):
-    text = output(samples, "prometheus")
+def judge_prometheus(text):
     promtool(text)
-    families = {family.name: family for family in parse_prometheus(text)}
-    check(families["pwlocks_queued"].type == "counter", "pwlocks_queued is no counter")
+    return {family.name: family for family in parse_prometheus(text)}
 
-    openmetrics = output(samples, "openmetrics")
-    promtool(openmetrics)
-    parsed = {family.name: family for family in parse_openmetrics(openmetrics)}
+
+def judge_openmetrics(text):
+    promtool(text)
+    return {family.name: family for family in parse_openmetrics(text)}
+
+
+def check_metrics(samples):
+    families = judge_prometheus(output(samples, "prometheus"))
+    check(families["pwlocks_queued"].type == "counter", "pwlocks_queued is no counter")
+    parsed = judge_openmetrics(output(samples, "openmetrics"))
     check(len(parsed) == len(families), "not the same families")
     check(parsed["pwlocks_wait_seconds"].type == "histogram" and parsed["pwlocks_wait_seconds"].unit == "seconds",
           "pwlocks_wait_seconds is no histogram of seconds")
@@ -113,10 +122,28 @@ def check_metrics(samples):
           "labels do not read back")
 
 
-if len(sys.argv) != 4:
+def judge_input(schema, kind):
+    text = sys.stdin.buffer.read().decode("utf-8")
+    if kind == "prometheus":
+        check(judge_prometheus(text), "no metrics")
+    elif kind == "openmetrics":
+        check(judge_openmetrics(text), "no metrics")
+    else:
+        lines = text.splitlines()
+        for each in lines if len(lines) > 1 and lines[0] != "{" else [text]:
+            schema.judge(json.loads(each))
+
+
+kinds = ["json", "openmetrics", "prometheus"]
+if len(sys.argv) != 4 and not (len(sys.argv) == 3 and sys.argv[2] in kinds):
     sys.exit(__doc__)
 if missing:
     print("skipped: missing " + ", ".join(missing))
     sys.exit(77)
-check_documents(*sys.argv[1:])
-check_metrics(sys.argv[2])
+judged_by = Schema(sys.argv[1])
+if len(sys.argv) == 3:
+    judge_input(judged_by, sys.argv[2])
+else:
+    check_documents(judged_by, sys.argv[2])
+    check_machine(judged_by, sys.argv[3])
+    check_metrics(sys.argv[2])

@@ -234,7 +234,7 @@ TEST_CASE("metrics hold what runs, what ran, and where")
     CHECK(lines_of(text, "pwlocks_caller_running_") ==
           std::vector{"pwlocks_caller_running_seconds" + first + R"(,function="drain"} 0.00004)",
                       "pwlocks_caller_running_threads" + first + R"(,function="drain"} 2)"});
-    std::string system = first + R"(,function="work",workqueue="")",
+    std::string system = first + R"-(,function="work",workqueue="(system)")-",
                 flusher = first + R"(,function="work",workqueue="flusher")";
     CHECK(lines_of(text, "pwlocks_function_runs_total") ==
           std::vector{"pwlocks_function_runs_total" + system + R"(,place="here"} 21)",

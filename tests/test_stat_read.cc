@@ -117,6 +117,7 @@ TEST_CASE("what runs, waits and was taken back is counted")
         pw_stat stat = read_stat(cpu);
         CHECK(stat.running == 1);
         CHECK(stat.queued == 4); // the running one twice
+        CHECK(stat.coalesced == 1);
         CHECK(stat.cancelled == 1);
         CHECK(stat.executed == 0);
         CHECK(stat.pending == 3);

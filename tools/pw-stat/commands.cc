@@ -7,6 +7,7 @@
 #include "machine_report.h"
 #include "print.h"
 #include "processes.h"
+#include "publish.h"
 #include "screen.h"
 #include "selection.h"
 #include "top.h"
@@ -69,6 +70,8 @@ int for_one(std::optional<int> pid, const std::function<int()> &show)
 
 int list(const request &asked)
 {
+    if (is_for_programs(asked))
+        return publish(asked);
     survey found = complained_of(find_processes());
     if (found.processes.empty())
         complain("no process uses the pwlocks runtime" + unseen(found));
@@ -103,6 +106,8 @@ int completion(const request &asked)
 
 int show(const request &asked)
 {
+    if (is_for_programs(asked))
+        return publish(asked);
     if (asked.who.empty())
         return list(asked);
     screen to = output_screen(asked);
@@ -136,8 +141,11 @@ int running(const request &asked)
 
 constexpr command table[] = {
     {nullptr, "Shows the processes that use the pwlocks runtime, or what it does in one of them.",
-     process_help, subject::optional, option_color | option_cpus | option_interval | option_explain, show},
-    {"list", "List the processes that use the runtime", list_help, subject::none, option_color, list},
+     process_help, subject::optional, option_color | option_cpus | option_interval | option_explain | option_json | option_metrics |
+         option_watch_file,
+     show},
+    {"list", "List the processes that use the runtime", list_help, subject::none,
+     option_color | option_json | option_metrics, list},
     {"hist", "Draw the histograms of one", hist_help, subject::required, option_color | option_cpus, hist},
     {"running", "Show what its workers and callers run now", running_help, subject::required, option_color,
      running},

@@ -12,15 +12,18 @@ namespace pw::tool {
 
 // A command line, taken apart.
 struct request {
-    std::string who;            // a process's id or name; empty: none was given
-    std::string color = "auto"; // or "always", "never"
-    bool json = false;
+    std::string who;                      // a process's id or name; empty: none was given
+    std::string color = "auto";           // or "always", "never"
     std::string shell;                    // whose completion script is wanted
     std::vector<offered_command> offered; // what can be asked for, if that is so
-    std::string cpus;           // a list, or ALL; empty: none was given
-    std::string interval;       // in seconds; empty: none was given
-    std::string count;          // of lines; empty: none was given
+    std::string cpus;                     // a list, or ALL; empty: none was given
+    std::string interval;                 // in seconds; empty: none was given
+    std::string count;                    // of lines; empty: none was given
     bool explain = false;
+    bool json = false;
+    bool openmetrics = false;
+    std::string textfile;   // a folder; empty: none was given
+    std::string watch_file; // empty: none was given
 };
 
 // Whether a command is about a process.
@@ -34,6 +37,8 @@ enum option : unsigned {
     option_cpus = 8,
     option_interval = 16,
     option_explain = 32,
+    option_metrics = 64, // --openmetrics, --textfile
+    option_watch_file = 128,
 };
 
 // To add one: write its function, which throws what main() knows, and add a line to the table in commands.cc.

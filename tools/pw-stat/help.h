@@ -38,7 +38,11 @@ One line per workqueue, if there was work. One line per CPU and function:
 
 With an interval in seconds: a line of rates per second for each, the first one since the start. PENDING,
 RUNNING (threads in functions) and OLDEST (for how long the first of those) are of the moment.
-  BUSY, ASLEEP  of all workers' time; SPARED: what callers ran for the CPUs, of the same)";
+  BUSY, ASLEEP  of all workers' time; SPARED: what callers ran for the CPUs, of the same
+
+For other programs, with or without a process: --json, of which the schema is pw-stat.schema.json beside this
+program's other data; --openmetrics; --textfile. With an interval, --watch-file keeps a file up to date: the
+report, or what --json or --openmetrics write.)";
 
 constexpr char hist_help[] =
     R"(Of items, from queueing to start and run time; of locks that were not free, the time waited. Items only with

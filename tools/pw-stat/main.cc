@@ -9,6 +9,8 @@
 
 #include <csignal>
 #include <fcntl.h>
+#include <functional>
+#include <string>
 #include <unistd.h>
 
 namespace {
@@ -60,6 +62,14 @@ class command_line {
     request asked;
 
   private:
+    static std::function<void(std::string)> not_empty(const char *option)
+    {
+        return [option](const std::string &given) {
+            if (given.empty())
+                throw misuse(fmt::format("{}: \"\": not a name", option));
+        };
+    }
+
     void set_up(CLI::App &app, const command &each)
     {
         app.footer(fmt::format("{}\n{}", each.help, statuses_help));
@@ -67,8 +77,6 @@ class command_line {
             app.add_option("--color", asked.color,
                            "Colours: on a terminal without NO_COLOR, always, or never")
                 ->check(CLI::IsMember({"auto", "always", "never"}));
-        if (each.options & option_json)
-            app.add_flag("--json", asked.json, "Write one JSON document; see pw-stat(1)");
         if (each.options & option_shell)
             app.add_option("SHELL", asked.shell, "Which shell")
                 ->required()
@@ -78,6 +86,7 @@ class command_line {
                 ->type_name("CPUS");
         if (each.options & option_explain)
             app.add_flag("--explain", asked.explain, "Say in sentences what a second's looking tells");
+        set_up_formats(app, each);
         if (each.about == subject::none)
             return;
         CLI::Option *who = app.add_option("PID|NAME", asked.who, "A process's id or name");
@@ -90,6 +99,24 @@ class command_line {
             app.add_option("INTERVAL", asked.interval, "Show rates every so many seconds");
             app.add_option("COUNT", asked.count, "How many times; without it until the process ends");
         }
+    }
+
+    void set_up_formats(CLI::App &app, const command &each)
+    {
+        if (each.options & option_json)
+            app.add_flag("--json", asked.json, "Write a JSON document, for other programs");
+        if (each.options & option_metrics) {
+            app.add_flag("--openmetrics", asked.openmetrics, "Write OpenMetrics text");
+            app.add_option("--textfile", asked.textfile,
+                           "Write DIR/pwlocks.prom, whole, for node_exporter's textfile collector")
+                ->type_name("DIR")
+                ->each(not_empty("--textfile"));
+        }
+        if (each.options & option_watch_file)
+            app.add_option("--watch-file", asked.watch_file,
+                           "Write to FILE, whole, at each interval, instead of rates on standard output")
+                ->type_name("FILE")
+                ->each(not_empty("--watch-file"));
     }
 
     // What can be asked for, as the parser knows it.

@@ -148,7 +148,8 @@ class collection {
     void add_tallies(const labels &of_cpu, const cpu_state &cpu)
     {
         for (const tally_state &each : cpu.tallies) {
-            labels of_function = of_cpu.with("function", each.function).with("workqueue", each.workqueue);
+            labels of_function = of_cpu.with("function", each.function)
+                                     .with("workqueue", each.workqueue.empty() ? "(system)" : each.workqueue);
             add_tally(of_function.with("place", "here"), each.here, each.here_ns, each.here_longest_ns);
             add_tally(of_function.with("place", "away"), each.away, each.away_ns, each.away_longest_ns);
         }

@@ -6,11 +6,8 @@
 #include "print.h"
 #include "sample.h"
 #include "selection.h"
-#include "text.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
 #include <ctime>
 #include <fmt/format.h>
 #include <utility>
@@ -20,38 +17,6 @@ namespace pw::tool {
 namespace {
 
 constexpr uint64_t second = 1'000'000'000;
-constexpr double shortest_s = 0.01, longest_s = 86'400;
-
-timespec monotonic_now()
-{
-    timespec now = {};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now;
-}
-
-// Until that long after `from`, which becomes that moment: looks do not drift. After a pause, as from Ctrl-Z,
-// it begins anew.
-void sleep_from(timespec &from, uint64_t ns)
-{
-    uint64_t nsec = static_cast<uint64_t>(from.tv_nsec) + ns;
-    from.tv_sec += static_cast<time_t>(nsec / second);
-    from.tv_nsec = static_cast<long>(nsec % second);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &from, nullptr) == EINTR) {
-    }
-    timespec now = monotonic_now();
-    if (now.tv_sec > from.tv_sec)
-        from = now;
-}
-
-template <typename Number>
-std::optional<Number> parse(const std::string &text)
-{
-    Number number = {};
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size())
-        return std::nullopt;
-    return number;
-}
 
 // Prints rows below headings, and those again and again.
 class rate_printer {
@@ -81,26 +46,9 @@ class rate_printer {
 
 } // namespace
 
-pace parse_pace(const request &asked)
-{
-    if (asked.interval.empty())
-        return {0, 1};
-    std::optional<double> seconds = parse<double>(asked.interval);
-    if (!seconds || !(*seconds >= shortest_s && *seconds <= longest_s))
-        throw misuse(fmt::format("\"{}\": not an interval in seconds, from {} to {}",
-                                 printable(asked.interval), shortest_s, longest_s));
-    pace wanted = {static_cast<uint64_t>(*seconds * second), {}};
-    if (asked.count.empty())
-        return wanted;
-    wanted.count = parse<uint64_t>(asked.count);
-    if (wanted.count.value_or(0) == 0)
-        throw misuse(fmt::format("\"{}\": not a number of lines", printable(asked.count)));
-    return wanted;
-}
-
 int watch(int pid, pace wanted, const std::string &cpus, const screen &to)
 {
-    timespec looked = monotonic_now();
+    ticker looks_at(wanted.interval_ns);
     process watched = find_process(pid);
     process_sample now = take_sample(watched);
     std::optional<process_sample> before;
@@ -110,7 +58,7 @@ int watch(int pid, pace wanted, const std::string &cpus, const screen &to)
                              static_cast<int64_t>(time(nullptr))});
         if (looks == wanted.count)
             return success;
-        sleep_from(looked, wanted.interval_ns);
+        looks_at.wait();
         before = std::move(now);
         try {
             if (look_again(watched)) {
@@ -119,7 +67,7 @@ int watch(int pid, pace wanted, const std::string &cpus, const screen &to)
             }
             now = take_sample(watched);
         } catch (const cannot_show &error) {
-            if (error.kind != obstacle::ended && error.kind != obstacle::not_a_user)
+            if (!has_gone(error))
                 throw;
             complain(fmt::format("{}: has ended, or its runtime has", pid));
             return has_ended;
@@ -129,9 +77,9 @@ int watch(int pid, pace wanted, const std::string &cpus, const screen &to)
 
 std::string explain(process &shown, const screen &to)
 {
-    timespec looked = monotonic_now();
+    ticker later_by(second);
     process_sample first = take_sample(shown);
-    sleep_from(looked, second);
+    later_by.wait();
     if (look_again(shown))
         throw cannot_show(obstacle::not_a_user, "its runtime was started anew meanwhile: look again");
     return explanation(first, take_sample(shown).state, to);
