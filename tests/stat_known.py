@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Every number of the JSON document against a program whose true counts are known.
 
-Usage: stat_known.py DOCUMENT PROGRAM
+Usage: stat_known.py PW_STAT PROGRAM
 Runs it under both strategies, with stats=on and stats=full. tests/stat_known.cc says what it does.
 """
 
@@ -34,15 +34,16 @@ def longest_bucket(histogram):
     return histogram[-1]["le_ns"] if histogram else 0
 
 
-def run(program, document, strategy, stats):
+def run(program, pw_stat, strategy, stats):
     environment = dict(os.environ, PWLOCKS=strategy, PWLOCKS_OPTIONS=f"stats={stats}", PWLOCKS_CONF="/dev/null")
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as target:
         truth = json.loads(target.stdout.readline())
-        seen = subprocess.run([document], capture_output=True, text=True, check=True, timeout=60)
+        seen = subprocess.run([pw_stat, "--json", str(truth["pid"])], capture_output=True, text=True, check=True, timeout=60)
         target.stdin.close()
         if target.wait(timeout=60) != 0:
             sys.exit("stat_known: the program failed")
-    (process,) = [each for each in json.loads(seen.stdout)["processes"] if each["pid"] == truth["pid"]]
+    (process,) = json.loads(seen.stdout)["processes"]
+    equal("pid", process["pid"], truth["pid"])
     compare(process, truth, strategy == "1", stats == "full")
 
 
@@ -137,11 +138,11 @@ def compare(process, truth, is_lock, is_full):
 
 
 def main():
-    document, program = sys.argv[1:]
+    pw_stat, program = sys.argv[1:]
     for strategy in "0", "1":
         for stats in "on", "full":
             failures.clear()
-            run(program, document, strategy, stats)
+            run(program, pw_stat, strategy, stats)
             print(f"{'FAILED' if failures else 'ok':7}PWLOCKS={strategy} stats={stats}")
             for each in failures:
                 print("   ", each)
