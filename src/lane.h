@@ -90,6 +90,10 @@ class lane {
     // Runs what was admitted, and again for as long as it is handed over to us.
     void run(run_record &record);
 
+    // An heir of the thread that ends in what `from` is about, which waits: ends that, and takes what was handed over with it. Then run()
+    // must follow; false if it was taken back meanwhile.
+    bool inherit(run_record &from, run_record &record);
+
     // A call of pw_on_each_cpu() for this CPU: inside a passage that saw the gate open; and then outside of it, by the same thread.
     void begin_call(void (*function)(int cpu, void *arg), run_record &record);
     void make_call(void (*function)(int cpu, void *arg), void *arg, run_record &record);
@@ -138,6 +142,7 @@ class lane {
     void call_deputy();
     bool on_deputy() const { return this_thread.worker_here == &deputy_; }
     void begin(pw_struct *item, const pw_workqueue *wq, run_record &record);
+    void begin_handed_over(pw_struct &item, run_record &record);
     void list(pw_struct &item);
     bool unlist(pw_struct &item);
     size_t count_covered(const work_key &key) const;
@@ -148,6 +153,7 @@ class lane {
     bool run_again(run_record &record);
     void abandon(run_record &record);
     void end_execution(run_record &record);
+    void end_for_good(const run_record &record);
     void unlink(const run_record &record);
     void wake_waiters(const pw_struct *item, const pw_workqueue *wq, uint64_t number);
     void wake_if_idle();

@@ -2,6 +2,7 @@
 // Running what was admitted: on the thread that queued it, and the list on the deputy.
 #include "lane.h"
 
+#include "heir.h"
 #include "lane_item.h"
 #include "run_function.h"
 
@@ -99,19 +100,53 @@ bool lane::run_again(run_record &record)
     return goes_on;
 }
 
-// The thread ends inside the function. What was handed over to it was accepted: the deputy runs it.
+// The last execution on this thread has ended; what was handed over to it is still to be seen to.
+void lane::end_for_good(const run_record &record)
+{
+    ledger_.add_item(record.noted);
+    wake_waiters(record.item, record.wq, record.number());
+    unlink(record);
+}
+
+// What was taken off the list, or inherited, and runs now.
+void lane::begin_handed_over(pw_struct &item, run_record &record)
+{
+    record.ticket = item.ticket;
+    clear_pending(item);
+    begin(&item, item.wq, record);
+    record.noted.queued_at = handed_over_at(item);
+    ledger_.admit(record.noted, reinterpret_cast<uintptr_t>(item.func), item.wq);
+}
+
+// The thread ends inside the function. What was handed over to it was accepted: an heir runs it, or else the deputy. Until the heir
+// has it the record stays listed, and so keeps the order of what comes behind its ticket.
 void lane::abandon(run_record &record)
 {
     if (record.generation != gate.generation)
         return;
-    std::lock_guard held(mutex_);
-    ledger_.add_item(record.noted);
-    wake_waiters(record.item, record.wq, record.number());
-    unlink(record);
+    std::unique_lock held(mutex_);
+    if (record.again) {
+        held.unlock();
+        if (start_heir(*this, record))
+            return;
+        held.lock();
+    }
+    end_for_good(record);
     if (record.again)
         list(*record.item);
     kick();
     wake_if_idle();
+}
+
+bool lane::inherit(run_record &from, run_record &record)
+{
+    std::lock_guard held(mutex_);
+    end_for_good(from);
+    if (from.again)
+        begin_handed_over(*from.item, record);
+    kick();
+    wake_if_idle();
+    return from.again;
 }
 
 // No UBSan: see run_function().
@@ -187,11 +222,7 @@ void lane::work_off()
             first_ = next_of(first_);
             if (!first_)
                 last_ = nullptr;
-            record.ticket = item->ticket;
-            clear_pending(*item);
-            begin(item, item->wq, record);
-            record.noted.queued_at = handed_over_at(*item);
-            ledger_.admit(record.noted, reinterpret_cast<uintptr_t>(item->func), item->wq);
+            begin_handed_over(*item, record);
         }
         run(record);
         if (record.generation != gate.generation)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "worker.h"
 
+#include "block_signals.h"
 #include "lane.h"
 #include "report.h"
 #include "run_function.h"
@@ -327,25 +328,6 @@ void *worker_main(void *argument)
         exit(EXIT_SUCCESS);
     return nullptr;
 }
-
-// Workers take no signals but those that their own instructions raise.
-class block_signals {
-  public:
-    block_signals()
-    {
-        sigset_t set;
-        sigfillset(&set);
-        for (int synchronous : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
-            sigdelset(&set, synchronous);
-        pthread_sigmask(SIG_SETMASK, &set, &saved_);
-    }
-    ~block_signals() { pthread_sigmask(SIG_SETMASK, &saved_, nullptr); }
-    block_signals(const block_signals &) = delete;
-    block_signals &operator=(const block_signals &) = delete;
-
-  private:
-    sigset_t saved_;
-};
 
 } // namespace
 

@@ -131,22 +131,63 @@ void stopped()
     });
 }
 
+void end_in_first(work &, int run)
+{
+    if (run == 1)
+        threads->end_thread();
+}
+
+void hand_over_and_more()
+{
+    threads->add([] { queue(a); });
+    threads->add([] {
+        queue(a);
+        queue(b);
+        flush(a);
+    });
+    threads->add([] {
+        queue(a);
+        queue(c);
+    });
+}
+
 void ended()
 {
-    scenario("a thread ends inside a function that was handed more", bound, [] {
-        records[0].body = [](work &, int run) {
-            if (run == 1)
-                threads->end_thread();
-        };
+    scenario("a thread ends inside a function that was handed more, and has no heir", bound, [] {
+        records[0].body = end_in_first;
+        hand_over_and_more();
+    });
+    scenario("a thread ends inside a function that was handed more, and has one", bound, [] {
+        records[0].body = end_in_first;
+        add_heir();
+        hand_over_and_more();
+    });
+    scenario("what a thread was handed that ends is taken back", bound, [] {
+        records[0].body = end_in_first;
+        add_heir();
         threads->add([] { queue(a); });
         threads->add([] {
             queue(a);
+            cancel(a);
             queue(b);
-            flush(a);
         });
+    });
+    scenario("the deputy waits for what a thread was handed that ends", bound, [] {
+        items[1].base.cpu = 1;
+        records[0].body = [](work &, int run) {
+            if (run > 1)
+                return;
+            threads->block_until([] { return records[0].pending >= 0 && !records[1].executions.empty(); });
+            threads->end_thread();
+        };
+        records[1].body = [](work &, int) { flush(a); };
+        records[2].body = [](work &, int) { queue(b); }; // due, on the deputy
+        add_heir();
+        arm(c);
+        threads->add([] { queue(a); });
         threads->add([] {
+            threads->block_until([] { return !records[0].executions.empty(); });
             queue(a);
-            queue(c);
         });
     });
 }

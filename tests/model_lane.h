@@ -12,6 +12,7 @@ namespace {
 void set_up()
 {
     now = 1;
+    inheritance = {};
     calls.clear();
     in_queues.clear();
     waits_after_fork_child();

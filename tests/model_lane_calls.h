@@ -336,6 +336,31 @@ bool has_work(worker &self)
 }
 
 // As worker_main().
+// What a thread leaves that ends inside a function, and a thread that takes it: see src/heir.cc.
+struct {
+    bool expected = false;
+    lane *through = nullptr;
+    run_record *from = nullptr;
+} inheritance;
+
+void add_heir()
+{
+    inheritance.expected = true;
+    auto left = [] { return inheritance.from != nullptr; };
+    threads->add([left] {
+        for (;;) {
+            threads->block_until(left);
+            lane &through = *inheritance.through;
+            run_record record;
+            record.row = this_thread.self->row;
+            bool runs = through.inherit(*inheritance.from, record);
+            inheritance.from = nullptr;
+            if (runs)
+                through.run(record);
+        }
+    }, true, left);
+}
+
 void deputy(int cpu)
 {
     worker &self = lane_number(cpu).deputy();

@@ -26,6 +26,17 @@ static bool model_begin_waits(wait_edge *edges, size_t count)
     threads->point();
     return listed;
 }
+// The scenario's heir, a thread of the model, if it has one.
+bool start_heir(lane &through, run_record &from)
+{
+    if (!inheritance.expected)
+        return false;
+    threads->block_until([] { return !inheritance.from; }); // what another one leaves
+    inheritance.through = &through;
+    inheritance.from = &from;
+    threads->block_until([&] { return inheritance.from != &from; });
+    return true;
+}
 int flush_spins()
 {
     return 0;

@@ -5,31 +5,13 @@
 #include "capture.h"
 #include "on_cpu.h"
 #include "programs.h"
+#include "somebody.h"
 #include "tasks.h"
 #include "this_process.h"
 
 #include <algorithm>
 #include <fcntl.h>
-#include <grp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-
-namespace {
-
-// A user of its own, if we may: the kernel counts a user's threads, everywhere.
-bool become_somebody()
-{
-    constexpr uid_t somebody = 54322;
-    if (geteuid() != 0)
-        return false;
-    REQUIRE(setgroups(0, nullptr) == 0);
-    REQUIRE(setresgid(somebody, somebody, somebody) == 0);
-    REQUIRE(setresuid(somebody, somebody, somebody) == 0);
-    REQUIRE(prctl(PR_SET_DUMPABLE, 1) == 0); // /proc/self stays ours
-    return true;
-}
-
-} // namespace
 
 TEST_CASE("child: no descriptor is left", "[.child]")
 {

@@ -226,39 +226,6 @@ TEST_CASE("guarantee 7: what a thread queued runs also when the thread has ended
     CHECK(busy.runs() == 2);
 }
 
-TEST_CASE("guarantee 7: under lock, what was handed to a thread runs although the thread ends inside the function")
-{
-    if (!under_lock()) {
-        WARN("skipped: under queue no function may end its thread");
-        return;
-    }
-    static std::atomic<int> runs;
-    static door entered, leave;
-    runs = 0;
-    pw_struct item;
-    INIT_PW(
-        &item,
-        [](pw_struct *) {
-            if (++runs > 1)
-                return;
-            entered.open();
-            leave.wait();
-            pthread_exit(nullptr);
-        },
-        last_cpu());
-    std::thread runner([&] { pw_queue_on(pw_get_cpu(&item), nullptr, &item); });
-    entered.wait();
-    CHECK(pw_queue_on(pw_get_cpu(&item), nullptr, &item) == 1);
-    CHECK(runs == 1);
-    leave.open();
-    runner.join();
-    CHECK(pw_flush(&item) == 0);
-    CHECK(runs == 2);
-    // Nothing of that thread is left behind.
-    CHECK(pw_queue_on(pw_get_cpu(&item), nullptr, &item) == 1);
-    CHECK(runs == 3);
-}
-
 TEST_CASE("a stop and many flushes end together")
 {
     for (int round = 0; round < 40 / (sanitized ? 8 : 1); ++round) {
