@@ -67,6 +67,10 @@ gives 'always auto' --color = a
 gives 'always auto' list --color = a
 gives 'never' top "$pid" --color n
 gives 'list' --color = always li
+gives '' -P ''
+gives "$scratch/bin" --textfile "$scratch/b"
+touch "$scratch/bin file"
+gives "$scratch/bin $scratch/bin file" "$pid" --watch-file "$scratch/b"
 gives 'list' --color always li
 for subcommand in '' $subcommands; do
     look 0 ${subcommand:+"$subcommand"} --help

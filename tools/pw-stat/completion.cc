@@ -40,14 +40,16 @@ std::string bash_values(const offered_option &option)
         return fmt::format("mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$word\")",
                            joined(option.words, " "));
     case value::file:
-        return "compopt -o filenames\n            mapfile -t COMPREPLY < <(compgen -f -- \"$word\")";
+        return "compopt -o filenames 2>/dev/null\n            mapfile -t COMPREPLY < <(compgen -f -- "
+               "\"$word\")";
     case value::folder:
-        return "compopt -o filenames\n            mapfile -t COMPREPLY < <(compgen -d -- \"$word\")";
+        return "compopt -o filenames 2>/dev/null\n            mapfile -t COMPREPLY < <(compgen -d -- "
+               "\"$word\")";
     case value::any:
     case value::none:
         break;
     }
-    return ":";
+    return "";
 }
 
 // What one command can go on with.
@@ -121,8 +123,10 @@ std::string bash_completion(const std::vector<offered_command> &offered)
     std::string values, commands;
     for (const offered_option &option : options_with_value(offered)) {
         valued.insert(valued.end(), option.names.begin(), option.names.end());
-        values += fmt::format("        {})\n            {}\n            return\n            ;;\n",
-                              joined(option.names, " | "), bash_values(option));
+        std::string give = bash_values(option);
+        values += fmt::format("        {})\n", joined(option.names, " | "));
+        values += give.empty() ? "" : fmt::format("            {}\n", give);
+        values += "            return\n            ;;\n";
     }
     for (size_t i = 1; i < offered.size(); ++i) {
         subcommands.push_back(offered[i].name);
