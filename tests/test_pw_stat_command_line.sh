@@ -5,6 +5,12 @@ set -uo pipefail
 # shellcheck source=tests/pw_stat.bash
 source "$(dirname "${BASH_SOURCE[0]}")/pw_stat.bash"
 
+# documented WORD SUBCOMMAND: the manual page has it, too
+page=$(dirname "${BASH_SOURCE[0]}")/../doc/pw-stat.1
+documented() {
+    grep -qE -- "^\.(It|Op|Fl|Cm|Nm).*[ -]$1([ ,]|\$)" "$page" || fail "pw-stat.1 lacks $1 of pw-stat $2"
+}
+
 # Every subcommand has a help that exits with 0 and states its exit statuses.
 look 0 --help
 subcommands=$(awk '/^Subcommands:/ { inside = 1; next } !NF { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$out")
@@ -16,7 +22,10 @@ for subcommand in '' $subcommands; do
         grep -q '^Exit status: 0; 1 ' "$out" || fail "$subcommand $option: no exit status"
         [[ $(wc -L <"$out") -le 120 ]] || fail "$subcommand $option: lines of $(wc -L <"$out") columns"
     done
+    for word in $(grep -oE '^  (-[A-Za-z],)?--?[a-zA-Z-]+' "$out" | tr ',' ' '); do documented "${word#-}" "$subcommand"; done
+    for word in $(grep -v ' TEXT' "$out" | grep -oE '^  [A-Z][A-Z0-9_]+(, [A-Z0-9_]+)* ' | tr ',' ' '); do documented "$word" "$subcommand"; done
     [[ -n $subcommand ]] || continue
+    documented "$subcommand" ''
     look 2 "$subcommand" --wrong
     grep -qE '^pw-stat: (The following argument was not expected: --wrong|.* is required)$' "$err" || fail "$subcommand --wrong"
 done
