@@ -173,6 +173,10 @@ TEST_CASE("a thread that is cancelled inside a function leaves what it was hande
 {
     if (!possible())
         return;
+    if (sanitized && !thread_sanitized) {
+        WARN("skipped: AddressSanitizer takes the frames that a cancellation has unwound for live ones");
+        return;
+    }
     static std::atomic<int> runs;
     static door entered;
     runs = 0;
