@@ -201,7 +201,7 @@ segment::array segment::checked(const char *what, array claimed, uint64_t least_
 // The rows that exist by now, as far as they are in the file as it was when it was mapped.
 uint64_t segment::caller_count() const
 {
-    uint64_t now = static_cast<uint32_t>(header_word(offsetof(stat::header, caller_count)));
+    uint64_t now = header_number(offsetof(stat::header, caller_count));
     return std::min({now, most_callers, (usable_ - callers_.offset) / callers_.stride});
 }
 
@@ -220,9 +220,11 @@ uint64_t segment::load(const array &from, uint64_t place, uint64_t field) const
     return reinterpret_cast<const std::atomic<uint64_t> *>(word)->load(std::memory_order_acquire);
 }
 
-uint64_t segment::header_word(uint64_t field) const
+// Of 32 bits. acquire: as above.
+uint32_t segment::header_number(uint64_t field) const
 {
-    return load({}, 0, field);
+    return reinterpret_cast<const std::atomic<uint32_t> *>(base_.get() + field)
+        ->load(std::memory_order_acquire);
 }
 
 // Zero-terminated, in what is left of the element, and no longer than `most` bytes. Copies first: the end is

@@ -79,7 +79,7 @@ class segment {
     array checked(const char *what, array claimed, uint64_t least_stride, uint64_t most) const;
     uint64_t caller_count() const;
     uint64_t load(const array &from, uint64_t place, uint64_t field) const;
-    uint64_t header_word(uint64_t field) const;
+    uint32_t header_number(uint64_t field) const;
     std::string text(const array &from, uint64_t place, uint64_t field, uint64_t most) const;
 
     uint64_t inode_ = 0, size_ = 0;

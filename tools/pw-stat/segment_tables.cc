@@ -88,8 +88,7 @@ class segment::reading {
         // First: a worker's times are taken up to this moment, and what it counts afterwards is on top, so
         // that no later snapshot holds less.
         result_.taken_ns = monotonic_ns();
-        result_.callers_unseen =
-            static_cast<uint32_t>(from_.header_word(offsetof(stat::header, callers_unseen)));
+        result_.callers_unseen = from_.header_number(offsetof(stat::header, callers_unseen));
         for (const known_cpu &each : from_.known_cpus_)
             result_.cpus.push_back(block_of(each));
         add_items();
