@@ -55,6 +55,11 @@ has_header() {
     return 1
 }
 
+# Whether clang has its fuzzer's library, which is in a package of its own.
+has_fuzzer() {
+    has_command clang++ && [[ -e $(clang++ -print-file-name="libclang_rt.fuzzer-$(uname -m).a") ]]
+}
+
 need g++ has_command c++ g++ clang++
 need gcc has_command cc gcc clang
 need meson has_command meson
@@ -74,6 +79,11 @@ if [[ $mode == test ]]; then
     need python3-prometheus-client has_python_module prometheus_client
     need prometheus has_command promtool
     need tmux has_command tmux
+    # What fuzzes pw-stat.
+    need clang has_command clang++
+    clang_version=14 # Debian 12's
+    if has_command clang++; then clang_version=$(clang++ -dumpversion); fi
+    need "libclang-rt-${clang_version%%.*}-dev" has_fuzzer
     need libpipewire-0.3-dev has_library libpipewire-0.3 libpipewire-0.3-dev # a test looks for clashing names
 fi
 

@@ -141,7 +141,7 @@ class segment_search {
             if (!found || found->facts().pid != status_.innermost_pid())
                 return;
             if (!newest_ || newest_->stat.facts().start_ns < found->facts().start_ns)
-                newest_.emplace(std::move(*found), std::move(place));
+                newest_ = found_segment{std::move(*found), std::move(place)};
         } catch (const bad_segment &bad) {
             problem_.emplace(obstacle::unreadable, bad.what());
         }
