@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The sections of include/pwlocks/qpw.h: which CPU's instance of which lock this thread took without being
 // told the CPU. Everything is thread-local. A signal handler may come in anywhere: it leaves the stack as it
-// found it, and entries at and above `depth` are nobody's.
+// found it, but writes over entries at and above `depth`.
 #include "report.h"
 #include "topology.h"
 
@@ -37,9 +37,14 @@ void qpw_section_enter_slow(pw_lock_t *lock, int cpu)
     if (stack.depth == most_sections)
         pw::detail::die("qpw: lock %p of cpu %d: more than %d sections at once",
                         static_cast<void *>(pw_per_cpu_ptr(lock, cpu)), cpu, most_sections);
-    stack.entries[stack.depth] = {lock, cpu};
+    // Twice. Without the second: 1. we write the entry; 2. a handler enters a section at the same place, and leaves it; 3. we count the
+    // handler's entry as ours. Without the first a handler may find what an earlier section has left there.
+    section *entry = &stack.entries[stack.depth];
+    *entry = {lock, cpu};
     before_handlers();
     ++stack.depth;
+    before_handlers();
+    *entry = {lock, cpu};
 }
 
 int qpw_section_leave_slow(pw_lock_t *lock)
