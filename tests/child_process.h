@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,8 +61,14 @@ class child_process {
         require_success();
     }
 
-    // For what does not answer.
+    // Without waiting for its answer, if it has one.
     void tell() { REQUIRE(write(orders_, "g", 1) == 1); }
+
+    bool has_answered()
+    {
+        pollfd answer = {answers_, POLLIN, 0};
+        return poll(&answer, 1, 0) > 0;
+    }
 
     // Afterwards it is a zombie, until it is reaped.
     void end()

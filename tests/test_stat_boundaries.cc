@@ -8,7 +8,11 @@
 #include "../tools/pw-stat/processes.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
+#include <fstream>
+#include <grp.h>
+#include <iterator>
 #include <sched.h>
 #include <string>
 #include <sys/mman.h>
@@ -145,7 +149,9 @@ TEST_CASE("those whom we may not look into count only if they have the name that
         if (setuid(65534) != 0)
             return false;
         survey named = find_named("secret"), others = find_named("nobody-has-it");
-        return named.denied == 1 && named.processes.empty() && others.denied == 0;
+        // Nor do the kernel's own threads count, of which nothing is hidden from us.
+        survey kernel = find_named("kthreadd");
+        return named.denied == 1 && named.processes.empty() && others.denied == 0 && kernel.denied == 0;
     });
     CHECK(child.pid() > 0);
 }
@@ -176,12 +182,92 @@ TEST_CASE("a process of ours that protects itself is refused with a hint of its 
     CHECK(child.pid() > 0);
 }
 
+TEST_CASE("a process that /proc hides from us is not said to be missing")
+{
+    if (geteuid() != 0 || !may_unshare(CLONE_NEWNS)) {
+        WARN("skipped: only root can take another user's place, with a /proc of its own");
+        return;
+    }
+    int parent = getpid();
+    child_process child([parent] {
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            mount("proc", "/proc", "proc", 0, "hidepid=2") != 0 || setgroups(0, nullptr) != 0 ||
+            setgid(65534) != 0 || setuid(65534) != 0) // nothing is hidden from root's group
+            return false;
+        try {
+            find_process(parent);
+        } catch (const cannot_show &failure) {
+            return failure.kind == obstacle::denied &&
+                   std::string(failure.what()) == "hidden from us by how /proc is mounted (try as root)";
+        }
+        return false;
+    });
+    CHECK(child.pid() > 0);
+}
+
+TEST_CASE("a stopped process is seen, and stays stopped")
+{
+    child_process child([] { return start_runtime("stopped"); });
+    REQUIRE(kill(child.pid(), SIGSTOP) == 0);
+    siginfo_t info = {};
+    REQUIRE(waitid(P_PID, static_cast<id_t>(child.pid()), &info, WSTOPPED | WNOWAIT) == 0);
+    process seen = find_process(child.pid());
+    CHECK(seen.stat.facts().source == "stopped");
+    CHECK(seen.stat.read().cpus.size() == 3);
+    CHECK(!look_again(seen));
+    std::ifstream status("/proc/" + std::to_string(child.pid()) + "/status");
+    std::string text(std::istreambuf_iterator<char>(status), {});
+    CHECK_THAT(text, Catch::Matchers::Contains("State:\tT") && Catch::Matchers::Contains("TracerPid:\t0"));
+}
+
+TEST_CASE("processes that come, become others and go while we look are no obstacle")
+{
+    child_process user([] { return start_runtime("program"); });
+    constexpr size_t many = 300;
+    void *shared =
+        mmap(nullptr, many * sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(shared != MAP_FAILED);
+    auto *ids = static_cast<pid_t *>(shared);
+    child_process storm([] { return true; },
+                        [ids] {
+                            for (size_t i = 0; i < many; ++i) {
+                                pid_t made = ids[i] = fork();
+                                if (made == 0) {
+                                    bool started = i % 2 == 0 && start_runtime("storm");
+                                    if (!started || i % 3 == 0)
+                                        execl("/bin/true", "true", nullptr);
+                                    _exit(0);
+                                }
+                                if (made < 0 || waitpid(made, nullptr, 0) != made)
+                                    return false;
+                            }
+                            return true;
+                        });
+    storm.tell();
+    std::vector<std::string> problems;
+    size_t looks = 0;
+    do {
+        survey found = find_processes();
+        CHECK(contains(pids(found), user.pid()));
+        problems.insert(problems.end(), found.problems.begin(), found.problems.end());
+        ++looks;
+    } while (!storm.has_answered());
+    CHECK(looks > 1);
+    // Others may have some.
+    for (const std::string &each : problems)
+        if (std::find(ids, ids + many, std::stoi(each)) != ids + many)
+            FAIL_CHECK(each);
+    munmap(shared, many * sizeof(pid_t));
+}
+
 TEST_CASE("a process that holds segments without end is looked through in bounded time")
 {
     child_process child([] {
-        for (int i = 0; i < 500; ++i)
-            if (memfd_create(pw::stat::segment_name, MFD_CLOEXEC | MFD_ALLOW_SEALING) < 0)
+        for (int i = 0; i < 500; ++i) {
+            int fd = memfd_create(pw::stat::segment_name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+            if (fd < 0 || ftruncate(fd, 1) != 0)
                 return false;
+        }
         return start_runtime("last");
     });
     survey found = find_processes();

@@ -120,6 +120,9 @@ TEST_CASE("a broken segment is reported with its process, and does not hide a go
 {
     int broken = memfd_create(pw::stat::segment_name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     REQUIRE(broken >= 0);
+    CHECK(why_not(getpid()) ==
+          std::pair(obstacle::not_a_user, std::string("its stat segment is not finished yet")));
+    REQUIRE(write(broken, "?", 1) == 1);
     auto [kind, text] = why_not(getpid());
     CHECK(kind == obstacle::unreadable);
     CHECK(text == "its stat segment is malformed: shorter than its header");

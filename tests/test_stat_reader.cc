@@ -13,6 +13,7 @@
 #include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <tuple>
 #include <vector>
 
 using namespace pw::detail;
@@ -58,7 +59,7 @@ TEST_CASE("a segment cut off anywhere is refused")
     forgery forged;
     std::vector<char> whole = forged.bytes;
     size_t rows_end = forged.header().caller_offset + 4 * forged.header().caller_stride;
-    for (size_t size : {size_t{0}, size_t{1}, sizeof(pw::stat::header) - 1, sizeof(pw::stat::header),
+    for (size_t size : {size_t{1}, sizeof(pw::stat::header) - 1, sizeof(pw::stat::header),
                         size_t{4096}, whole.size() / 2, rows_end - 1}) {
         forged.bytes.assign(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
         CAPTURE(size);
@@ -71,7 +72,12 @@ TEST_CASE("a segment cut off anywhere is refused")
 TEST_CASE("a wrong magic number, an unfinished segment and a later version are told apart")
 {
     forgery forged;
+    std::vector<char> whole = forged.bytes;
+    forged.bytes.clear();
+    CHECK_THAT(refusal(forged.file(no_seal)), Contains("not finished"));
+    forged.bytes = whole;
     forged.header().magic = 0;
+    CHECK_THAT(refusal(forged.file(no_seal)), Contains("not finished"));
     CHECK_THAT(refusal(forged.file()), Contains("not finished"));
     forged.header().magic = pw::stat::magic + 1;
     CHECK_THAT(refusal(forged.file()), Contains("wrong magic"));
@@ -295,6 +301,22 @@ TEST_CASE("a sparse file of ten gigabytes costs no more than its header is worth
     CHECK(segment(fd).read().cpus[1].queued == 6);
     REQUIRE(fstat(fd, &after) == 0);
     CHECK(after.st_blocks == before.st_blocks);
+
+    // As many rows as may be, all of them in what was never written.
+    auto [offset, stride, count] = std::tuple(forged.header().caller_offset, forged.header().caller_stride,
+                                              forged.header().caller_count.load());
+    forged.header().caller_offset = size_t{64} << 20;
+    forged.header().caller_stride = 256;
+    forged.header().caller_count = (192 << 20) / 256 - 1;
+    fd = forged.file(F_SEAL_SHRINK, ten_gigabytes);
+    CHECK(segment(fd).read().cpus[1].queued == 0);
+    REQUIRE(fstat(fd, &after) == 0);
+    CHECK(after.st_blocks <= (256 << 20) / 512);
+    forged.header().caller_count = (192 << 20) / 256 + 1;
+    CHECK_THAT(refusal(forged.file(F_SEAL_SHRINK, ten_gigabytes)), Contains("callers out of range"));
+    forged.header().caller_offset = offset;
+    forged.header().caller_stride = stride;
+    forged.header().caller_count = count;
 
     forged.header().workqueue_capacity = 65537; // of which there is room for each
     forged.header().workqueue_stride = 16;

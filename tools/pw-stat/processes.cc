@@ -142,6 +142,8 @@ class segment_search {
                 return;
             if (!newest_ || newest_->stat.facts().start_ns < found->facts().start_ns)
                 newest_ = found_segment{std::move(*found), std::move(place)};
+        } catch (const unfinished_segment &early) {
+            problem_.emplace(obstacle::not_a_user, early.what());
         } catch (const bad_segment &bad) {
             problem_.emplace(obstacle::unreadable, bad.what());
         }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 namespace pw::tool {
@@ -68,7 +69,12 @@ void segment::unmap::operator()(const char *base) const
 // One length for every file: address space behind a file's end costs nothing, and is not touched.
 void segment::map(int fd)
 {
-    if (static_cast<uint64_t>(regular_file(fd).st_size) < sizeof(stat::header))
+    auto size = static_cast<uint64_t>(regular_file(fd).st_size);
+    // Read, not mapped: before it is sealed it may shrink.
+    uint64_t magic = 0;
+    if (pread(fd, &magic, sizeof magic, 0) >= 0 && magic == 0 && (size == 0 || size >= sizeof(stat::header)))
+        throw unfinished_segment("its stat segment is not finished yet");
+    if (size < sizeof(stat::header))
         throw malformed("shorter than its header");
     // Without this seal the file could shrink under us, and reading it would be a SIGBUS.
     int seals = fcntl(fd, F_GET_SEALS);
@@ -86,8 +92,6 @@ void segment::take_header(int fd)
     // acquire: pairs with the release at the end of the writer's publish().
     auto magic =
         reinterpret_cast<const std::atomic<uint64_t> *>(base_.get())->load(std::memory_order_acquire);
-    if (magic == 0)
-        throw bad_segment("its stat segment is not finished yet");
     if (magic != stat::magic)
         throw malformed("wrong magic number");
     alignas(stat::header) char copy[sizeof(stat::header)];

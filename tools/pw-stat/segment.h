@@ -19,6 +19,11 @@ struct bad_segment : std::runtime_error {
     using runtime_error::runtime_error;
 };
 
+// Not one yet: the process is about to start its runtime.
+struct unfinished_segment : bad_segment {
+    using bad_segment::bad_segment;
+};
+
 struct segment_facts {
     int pid = 0; // in the process's own pid namespace
     std::string strategy;
