@@ -18,7 +18,7 @@ else
 fi
 
 mkdir "$scratch/bin"
-ln -s "$pw_stat" "$scratch/bin/pw-stat"
+ln -s "$(realpath -- "$pw_stat")" "$scratch/bin/pw-stat"
 PATH=$scratch/bin:$PATH
 # shellcheck source=/dev/null
 source "$scratch/completion.bash"
