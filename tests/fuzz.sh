@@ -14,8 +14,8 @@ found=${4:-$scratch/found}
 mkdir -p "$found" "$scratch/seeds"
 "$2" --write "$scratch/seeds"
 
-# A segment is done with in milliseconds; the rest of the minute is for machines that do much else. It takes no more than the 256 MiB that are mapped of it,
-# its text in all formats, and what the sanitizers add.
+# A segment is done with in milliseconds; the rest of the minute is for machines that do much else. It takes no
+# more than the 256 MiB that are mapped of it, its text, and what the sanitizers add.
 status=0
 "$1" -max_total_time="$3" -timeout=60 -rss_limit_mb=2048 -max_len=16384 -len_control=0 \
     -print_final_stats=1 -artifact_prefix="$scratch/" "$found" "$scratch/seeds" >"$scratch/log" 2>&1 || status=$?
