@@ -13,10 +13,4 @@ void count_lock_event(int cpu, stat::counter stat::lock_events::*what);
 // The same for an acquisition that had to wait, when it has what it waited for.
 void count_lock_wait(int cpu, uint64_t ns);
 
-// Start: behind the workers' becoming active. Stop: before they no longer are; waits until nobody counts.
-void publish_lock_events(stat_segment &segment);
-void withdraw_lock_events();
-
-void lock_events_after_fork_child();
-
 } // namespace pw::detail

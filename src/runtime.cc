@@ -9,11 +9,10 @@
 #include "callers.h"
 #include "lane.h"
 #include "lock.h"
-#include "lock_events.h"
 #include "percpu.h"
 #include "refusal.h"
 #include "report.h"
-#include "stat_read.h"
+#include "stat_visit.h"
 #include "strategy.h"
 #include "submit.h"
 #include "symbol.h"
@@ -212,7 +211,6 @@ int build(const option_set &program)
     }
     for (const worker_cpu &each : plan.cpus)
         worker_of(each.cpu)->active = true;
-    publish_lock_events(segment());
     if (plan.options.watchdog_ms > 0)
         start_watching(plan.options.watchdog_ms, housekeeping_cpus(machine), segment());
     publish_stat(segment());
@@ -269,7 +267,6 @@ void after_fork_child()
     callers_after_fork_child();
     percpu_after_fork_child();
     lock_after_fork_child();
-    lock_events_after_fork_child();
     stat_after_fork_child();
     ++gate.generation;
     gate.state.store(gate_state::never, std::memory_order_relaxed); // relaxed: nobody else is here
@@ -405,7 +402,6 @@ int pw_runtime_stop(void)
             stop_worker(lane_of(each.cpu)->deputy());
         stop_worker(each);
     });
-    withdraw_lock_events();
     withdraw_stat();
     std::lock_guard guard(building);
     for_each_active([](worker &each) { each.active = false; });

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // pw_stat_read(): reads the segment as pw-stat does, but where it is written, and trusts it.
-#include "stat_read.h"
-
 #include "clock.h"
-#include "futex.h"
+#include "stat_visit.h"
 #include "submit.h"
-#include "visit.h"
 #include "worker.h"
 
 #include <algorithm>
@@ -21,25 +18,6 @@ namespace {
 // ABI: members are added at the end.
 static_assert(sizeof(pw_stat) == 168 && offsetof(pw_stat, queued) == 32 && offsetof(pw_stat, busy_ns) == 112 &&
               offsetof(pw_stat, locks_lost_races) == 160);
-
-constinit basic_visited<native_atomics, stat_segment> visited;
-
-// While it exists, the segment stays, and who has a worker.
-class visit {
-  public:
-    visit() : segment_(visited.enter()) {}
-    ~visit()
-    {
-        if (segment_)
-            visited.leave();
-    }
-    visit(const visit &) = delete;
-    visit &operator=(const visit &) = delete;
-    const stat_segment *segment() const { return segment_; }
-
-  private:
-    const stat_segment *segment_;
-};
 
 // Acquire: what was counted before this is seen by whoever saw this counted.
 uint64_t get(const stat::counter &from)
@@ -129,7 +107,7 @@ void add_cpu(pw_stat &sum, const stat_segment &segment, size_t index, uint64_t n
 // 0, -ESRCH, -ENODEV.
 int read_stat(int cpu, pw_stat &sum)
 {
-    visit here;
+    stat_visit here;
     if (!here.segment())
         return -ESRCH;
     const stat_segment &segment = *here.segment();
@@ -148,21 +126,6 @@ int read_stat(int cpu, pw_stat &sum)
 }
 
 } // namespace
-
-void publish_stat(stat_segment &segment)
-{
-    visited.publish(&segment);
-}
-
-void withdraw_stat()
-{
-    visited.withdraw(backoff());
-}
-
-void stat_after_fork_child()
-{
-    visited.forget();
-}
 
 } // namespace pw::detail
 
