@@ -147,7 +147,8 @@ for signal in TERM HUP QUIT INT; do
         *) is_over $((128 + $(kill -l "$signal"))) "$signal" ;;
     esac
 done
-top -- "$pid"
+# ncurses's handler of SIGTSTP, which is not ours, does not keep errno.
+top TSAN_OPTIONS=report_signal_unsafe=0 -- "$pid"
 sees "^$pid .*  lock"
 keys C-z
 sees '^ready> ?$'
