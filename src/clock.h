@@ -20,14 +20,6 @@ inline uint64_t now_ns()
     return to_ns(time);
 }
 
-// As of its last tick: milliseconds late, for a fifth of the price.
-inline uint64_t coarse_now_ns()
-{
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-    return to_ns(time);
-}
-
 // From one moment to another of the same clock. They may be of two CPUs, whose clocks need not agree to the
 // last nanosecond.
 inline uint64_t elapsed(uint64_t since, uint64_t now)

@@ -5,8 +5,8 @@
 // Who writes what: the thread that runs something, its row and its own execution; whoever holds the lane's
 // mutex, the rest.
 //
-// With stats=on times go by the coarse clock, whose ticks are milliseconds apart and cost next to nothing to
-// look at: their sum is right in the mean. With stats=full by the exact one.
+// Two looks at the clock cost as much as all the rest of a short item. So with stats=on a function's first run is timed, and
+// each one while its runs take long_run_ns in the mean; else one of `sampled`, which stands for as many. With stats=full each one.
 #pragma once
 
 #include "clock.h"
@@ -24,19 +24,13 @@ namespace pw::detail {
 struct execution {
     stat::tally *tally = nullptr;
     bool fresh = false;     // as found_tally has it
+    unsigned weight = 0;    // runs that this one's time stands for; 0: it is not timed
     uint64_t queued_at = 0; // with stats=full, if it was not run at once: the lower bits of when
-    uint64_t waited, began, lasted;
-    size_t place; // where it ran
+    uint64_t waited, began, lasted; // 0 where it is not timed
+    size_t place;                   // where it ran
     // What the row showed before; the other two only where there was something.
     uint64_t outer, outer_cpu, outer_since;
 };
-
-inline uint64_t lane_clock()
-{
-    if (pw_unlikely(gate.stats != stats_choice::on))
-        return gate.stats == stats_choice::full ? now_ns() : 0;
-    return coarse_now_ns();
-}
 
 class lane_stat {
   public:
@@ -59,6 +53,7 @@ class lane_stat {
             next.fresh = found.fresh;
         }
         next.tally = tally_;
+        next.weight = weight_of(*tally_);
     }
 
     // The thread that runs it, on either side of that.
@@ -70,7 +65,7 @@ class lane_stat {
         }
         if (!places_.empty())
             now.place = place_here();
-        now.began = lane_clock();
+        now.began = now.weight > 0 ? now_ns() : 0;
         if (pw_unlikely(gate.stats == stats_choice::full))
             now.waited = now.queued_at ? item_state::since_handed_over(now.queued_at, now.began) : 0;
         // Relaxed, all: statistics of this thread's own; but a reader that sees what runs sees since when,
@@ -87,7 +82,7 @@ class lane_stat {
     }
     static void end(execution &now, stat::caller_row &row)
     {
-        now.lasted = elapsed(now.began, lane_clock());
+        now.lasted = now.weight > 0 ? elapsed(now.began, now_ns()) : 0;
         if (pw_unlikely(now.outer != 0)) {
             row.running_cpu.store(now.outer_cpu, std::memory_order_relaxed);
             row.running_since.store(now.outer_since, std::memory_order_relaxed);
@@ -109,13 +104,28 @@ class lane_stat {
         count(done.tally->away);
         if (!places_.empty())
             count(places_[done.place]);
-        if (done.lasted > 0) { // with the coarse clock rarely
-            add(done.tally->away_ns, done.lasted);
+        if (pw_unlikely(done.lasted > 0)) {
+            // A long one among short ones stands for itself.
+            add(done.tally->away_ns, done.lasted < long_run_ns ? done.lasted * done.weight : done.lasted);
             raise(done.tally->away_longest_ns, done.lasted);
         }
     }
 
   private:
+    static constexpr unsigned sampled = 256;
+    static constexpr uint64_t long_run_ns = 2500;
+
+    static unsigned weight_of(const stat::tally &tally)
+    {
+        if (pw_unlikely(gate.stats != stats_choice::on))
+            return gate.stats == stats_choice::full;
+        // Relaxed, twice: written under the mutex, as this is.
+        uint64_t runs = tally.away.load(std::memory_order_relaxed);
+        if (pw_unlikely(tally.away_ns.load(std::memory_order_relaxed) >= runs * long_run_ns))
+            return 1; // the first one among them
+        return runs % sampled == 0 ? sampled : 0;
+    }
+
     // The last one for CPUs that have no block, and for a thread that does not know where it is.
     size_t place_here() const
     {

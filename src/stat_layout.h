@@ -15,8 +15,9 @@
 // wherever that thread ran; the CPU was spared. Moments are of CLOCK_MONOTONIC, durations in ns.
 //
 // With stats=on a worker looks at the clock when it begins and ends a turn, and every 16 items (after each one, while they are not
-// short): what ran in between shares the time by number. `away` goes by the coarse clock's ticks. With stats=full every item
-// has its own two looks at the clock, and the histograms of items are kept.
+// short): what ran in between shares the time by number. `away` is timed at the first run of a function, at each while they take
+// 2.5 us in the mean, else at each 256th, for as many. With stats=full every item has its own two looks at the clock, and the
+// histograms of items are kept.
 //
 // pending = queued - executed - cancelled is not negative for a reader that loads every `executed` and `cancelled` first
 // (acquire) and every `queued` afterwards, because writers count in this order: `queued` before the item can be taken,
@@ -151,7 +152,7 @@ struct alignas(128) cpu_block {
     counter executed;      // items whose function this worker ran to the end
     counter batches;       // times it took everything that was queued
     counter wakeups;       // times it was woken from sleep
-    counter sleeping;      // 1 while it sleeps
+    counter sleeping;      // since when it sleeps, 0 while it is awake
     counter running;       // address of the function that runs now, 0 if none
     counter running_since; // with stats=on up to 16 short items early
     counter turn_since;    // of the turn that it is in, from taking something until nothing is left; 0 between turns
@@ -200,7 +201,7 @@ struct caller_row {
     counter running;     // lock strategy: address of the function that this thread runs now, 0 if none
     counter running_cpu; // for this CPU
     counter started;     // lock strategy: functions that this thread began to run
-    counter running_since; // by the coarse clock, with stats=full exact
+    counter running_since; // 0: this run is not timed
     caller_cell cells[]; // one per cpu_block, same order
 };
 static_assert(sizeof(caller_row) == 32);

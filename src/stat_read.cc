@@ -68,8 +68,8 @@ void add_times(pw_stat &sum, const stat::cpu_block &block, uint64_t now)
     auto until_now = [now](uint64_t since) { return since != 0 && since < now ? now - since : 0; };
     sum.busy_ns += seen.busy + until_now(seen.turn_since);
     sum.idle_ns += seen.idle + until_now(seen.idle_since);
-    sum.asleep_ns += seen.asleep + (seen.sleeping ? until_now(seen.idle_since) : 0);
-    sum.sleeping += seen.sleeping;
+    sum.asleep_ns += seen.asleep + (seen.sleeping ? until_now(seen.sleeping) : 0);
+    sum.sleeping += seen.sleeping != 0;
 }
 
 void add_running(pw_stat &sum, const stat_segment &segment, size_t index)

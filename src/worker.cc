@@ -33,6 +33,9 @@ constexpr unsigned least_flow = 16 * 3;
 constexpr unsigned quick_batches = 8, few_looks = 2;
 constexpr int rest_pauses = 32;
 
+// How often a worker that waits looks for work, until it looks at the clock: a round.
+constexpr unsigned looks_a_round = 32;
+
 // Takes what has arrived. Its first producer may have been preempted between its two steps, by us if we share its CPU.
 bool take(batch_queue &from)
 {
@@ -102,9 +105,11 @@ void rest(worker &self)
     self.batch = 0;
     self.quick = self.looks <= few_looks ? std::min(self.quick + 1, quick_batches) : 0;
     self.looks = 0;
-    if (self.flow >= least_flow && self.quick >= quick_batches)
+    if (self.flow >= least_flow && self.quick >= quick_batches) {
         for (int i = 0; i < rest_pauses; ++i)
             cpu_relax();
+        self.ledger.saw_work(0); // not when the items began
+    }
 }
 
 // The next node to serve; null if there is nothing. `orphan` is set where this thread is one.
@@ -230,14 +235,20 @@ uint64_t idle_spin_ns(const worker &self)
     return self.wake_cost_ns;
 }
 
-// What a wake-up has cost. Quick to fall and slow to rise: whatever else wanted our CPU has made some of them seem slow.
+// What something takes, by what it took now. Quick to fall and slow to rise: whatever else wanted our CPU has made some seem slow.
+uint64_t typical(uint64_t before, uint64_t now)
+{
+    return now < before ? now : before + (now - before) / 16;
+}
+
+// What a wake-up has cost.
 void learn_wake_cost(worker &self, uint64_t now)
 {
     uint64_t decided = self.woken_at.exchange(0, std::memory_order_relaxed); // relaxed: a hint
     if (decided == 0)
         return;
     uint64_t cost = std::clamp(elapsed(decided, now), least_wake_cost_ns, most_wake_cost_ns);
-    self.wake_cost_ns = cost < self.wake_cost_ns ? cost : self.wake_cost_ns + (cost - self.wake_cost_ns) / 16;
+    self.wake_cost_ns = typical(self.wake_cost_ns, cost);
 }
 
 // Waits for the first item of a new batch: awake for as long as idle_spin_us says, then asleep, until a timer is due if one is armed.
@@ -249,13 +260,18 @@ void wait_for_work(worker &self)
             now = now_ns();
         uint64_t deadline = now + spin;
         do {
-            for (int i = 0; i < 32; ++i) {
-                if (something_arrived(self))
+            uint64_t began = now;
+            for (unsigned i = 0; i < looks_a_round; ++i) {
+                if (something_arrived(self)) {
+                    self.ledger.saw_work(began + i * self.round_ns / looks_a_round);
                     return;
+                }
                 ++self.looks;
                 cpu_relax();
             }
             now = now_ns();
+            self.round_ns = typical(self.round_ns, elapsed(began, now));
+            self.ledger.saw_work(now);
             if (now >= self.timers.earliest())
                 return;
         } while (now < deadline);
@@ -270,8 +286,8 @@ void wait_for_work(worker &self)
         return;
     }
     self.looks = few_looks + 1; // it did not come at once
-    self.block->sleeping.store(1, std::memory_order_relaxed);
     uint64_t since = now_ns(), now = since;
+    self.block->sleeping.store(since, std::memory_order_relaxed);
     bool due = false;
     while (!due && self.queue.idle.declared()) {
         if (earliest == timer_queue::never) {
@@ -283,6 +299,7 @@ void wait_for_work(worker &self)
         due = now >= earliest;
     }
     self.block->sleeping.store(0, std::memory_order_relaxed);
+    self.ledger.saw_work(now);
     if (due)
         self.queue.idle.retract();
     else

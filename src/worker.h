@@ -60,6 +60,7 @@ struct worker {
     unsigned quick = 0;                     // batches in a row that came within few of them
     unsigned until_clock = 0;               // items until it looks at the clock, if a timer is armed
     uint64_t wake_cost_ns = 0;              // measured: from a producer's decision to wake it until it runs
+    uint64_t round_ns = 0;                  // measured: of looks for work
 
     // Its own.
     alignas(PW_CACHE_LINE) worker_stat ledger;

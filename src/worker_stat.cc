@@ -3,6 +3,8 @@
 
 #include "clock.h"
 
+#include <algorithm>
+
 #include <pwlocks/cpu.h>
 
 namespace pw::detail {
@@ -51,7 +53,9 @@ void worker_stat::begin_turn()
     set(block_->seen_cpu, static_cast<uint64_t>(pw_this_cpu()) + 1);
     if (!timed())
         return;
-    uint64_t now = now_ns(), idle_since = get(block_->idle_since);
+    // A deputy does other things as well between two turns.
+    uint64_t seen = std::exchange(seen_, 0), idle_since = get(block_->idle_since),
+             now = seen != 0 && segment_ && detail_ == stats_choice::on ? std::max(seen, idle_since) : now_ns();
     begin_stretch(now);
     set(block_->turn_since, now);
     set(block_->idle_since, 0);
@@ -66,13 +70,14 @@ void worker_stat::leave_turn()
     set(block_->running, 0);
     if (!timed())
         return;
-    uint64_t now = now_ns(), since = get(block_->turn_since);
+    uint64_t since = get(block_->turn_since), now = std::max(now_ns(), since);
     if (items_ > 0)
         settle(now);
     set(block_->turn_since, 0);
     set(block_->idle_since, now);
     add(block_->busy_ns, elapsed(since, now));
     turn_end_ = now;
+    seen_ = now;
 }
 
 void worker_stat::begin_stretch(uint64_t now)

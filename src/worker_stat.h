@@ -5,6 +5,9 @@
 // a turn and one every most_items items; what ran in between, a stretch, shares its time. While the items of
 // the last stretch were not short, each one is a stretch of its own: then a look costs little beside it. With
 // stats=full each one is, with a look ahead of it as well.
+//
+// A worker that waits for work looks at the clock anyway. So a turn's begin costs no look of its own: it is when
+// that wait saw something, by the last look and the number of looks for work behind it.
 #pragma once
 
 #include "counters.h"
@@ -38,6 +41,9 @@ class worker_stat {
     // Its thread runs from here on.
     void begin_thread();
 
+    // When a wait saw that there was something, as far as is known without another look at the clock. 0: not known any more.
+    void saw_work(uint64_t when) { seen_ = when; }
+
     // The worker has taken something: a turn begins here, unless one is under way.
     void enter_turn()
     {
@@ -55,6 +61,9 @@ class worker_stat {
     // `queued_at` counts with stats=full only.
     void begin_item(pw_func_t function, const pw_workqueue *wq, uint64_t queued_at)
     {
+        // Only here: behind a turn's last item the look at the turn's end does, and who waits for it need not wait for ours.
+        if (pw_unlikely(items_ >= stretch_))
+            end_stretch();
         auto address = reinterpret_cast<uintptr_t>(function);
         uint64_t workqueue = wq ? wq->id : 0;
         if (pw_unlikely(address != function_ || workqueue != workqueue_))
@@ -69,7 +78,8 @@ class worker_stat {
         count(block_->executed);
         count(share_->tally->here);
         ++share_->items;
-        if (pw_unlikely(++items_ >= stretch_))
+        ++items_;
+        if (pw_unlikely(detail_ == stats_choice::full))
             end_stretch();
     }
 
@@ -107,6 +117,7 @@ class worker_stat {
     unsigned stretch_ = most_items;         // how many there are in one
     stats_choice detail_ = stats_choice::off;
     bool in_turn_ = false;
+    uint64_t seen_ = 0;     // by saw_work(), or the last turn's end
     uint64_t since_ = 0;    // the stretch's begin
     uint64_t calls_ns_ = 0; // spent since then in calls; inside of one, in those inside it
     uint64_t turn_end_ = 0;
