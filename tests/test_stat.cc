@@ -189,6 +189,40 @@ TEST_CASE("what callers run is shown with the CPU that they run it for")
     CHECK(of_first == 3);
 }
 
+TEST_CASE("a run that is not timed began, for all that is known, when it was first seen")
+{
+    stat_segment writer;
+    REQUIRE(writer.create(sample_facts(), true) == 0);
+    for (size_t row : {1, 2}) {
+        writer.row(row)->running_cpu = 40;
+        writer.row(row)->running = 0x4000;
+        writer.row(row)->started = 7;
+    }
+    segment reader(only_descriptor());
+    auto since = [](const pw::tool::snapshot &seen) { return seen.cpus[1].caller_running.at(0).since_ns; };
+    pw::tool::snapshot first = reader.read(), second = reader.read();
+    CHECK(since(first) == 0);
+    CHECK(since(second) == first.taken_ns);
+    CHECK(since(reader.read()) == first.taken_ns);
+    // Another run of the one, another function of the other.
+    writer.row(1)->started = 8;
+    writer.row(2)->running = 0x5000;
+    pw::tool::snapshot third = reader.read();
+    CHECK(third.cpus[1].caller_running.size() == 2);
+    CHECK(since(third) == 0);
+    CHECK(since(reader.read()) == third.taken_ns);
+    // One that is timed beside one that is not.
+    writer.row(2)->running = 0x4000;
+    writer.row(2)->running_since = second.taken_ns;
+    CHECK(since(reader.read()) == second.taken_ns);
+    // None is remembered that has ended meanwhile.
+    for (size_t row : {1, 2})
+        writer.row(row)->running = 0;
+    CHECK(reader.read().cpus[1].caller_running.empty());
+    writer.row(1)->running = 0x4000;
+    CHECK(since(reader.read()) == 0);
+}
+
 TEST_CASE("a function has its symbol's name, or its place in its module")
 {
     stat_segment writer;

@@ -78,9 +78,9 @@ TEST_CASE("a function is stuck when it has been running since before the first l
 {
     looks seen;
     seen.now(1).running = "f";
-    seen.now(1).running_since_ns = seen.first.state.taken_ns;
+    seen.now(1).running_since_ns = seen.first.state.taken_ns + 1;
     CHECK(found_by(find_stuck_functions, seen).empty());
-    seen.now(1).running_since_ns -= 2'200'000'000;
+    seen.now(1).running_since_ns -= 2'200'000'001;
     CHECK(only_text(find_stuck_functions, seen) ==
           "The worker of CPU 1 (thread 1001) has been running f for 3.20s. Nothing waits behind it.");
     seen.now(1).pending = 2;
@@ -92,7 +92,9 @@ TEST_CASE("a function is stuck when it has been running since before the first l
 TEST_CASE("a caller can be stuck, too")
 {
     looks seen("lock");
-    seen.now(2).caller_running = {{"g", 1, seen.first.state.taken_ns}};
+    seen.now(2).caller_running = {{"g", 1, 0}}; // not timed, and first seen now
+    CHECK(found_by(find_stuck_functions, seen).empty());
+    seen.now(2).caller_running = {{"g", 1, seen.first.state.taken_ns + 1}};
     CHECK(found_by(find_stuck_functions, seen).empty());
     seen.now(2).caller_running[0].since_ns -= 1;
     CHECK(contains(only_text(find_stuck_functions, seen),

@@ -44,18 +44,23 @@ evidence::evidence(const segment_facts &known, const snapshot &earlier, const sn
 {
 }
 
+static bool began_before(uint64_t since_ns, const snapshot &before)
+{
+    return since_ns != 0 && since_ns <= before.taken_ns;
+}
+
 void find_stuck_functions(const evidence &seen, findings &found)
 {
     findings stuck;
     for (const cpu_state &cpu : seen.now.cpus) {
-        if (!cpu.running.empty() && cpu.running_since_ns < seen.before.taken_ns)
+        if (!cpu.running.empty() && began_before(cpu.running_since_ns, seen.before))
             stuck.push_back(
                 {tone::alarm,
                  fmt::format("The worker of CPU {} (thread {}) has been running {} for {}. {}", cpu.cpu,
                              cpu.worker_tid, cpu.running,
                              time_text(time_since(cpu.running_since_ns, seen.now)), waiting_behind(cpu))});
         for (const running_function &each : cpu.caller_running)
-            if (each.since_ns < seen.before.taken_ns)
+            if (began_before(each.since_ns, seen.before))
                 stuck.push_back(
                     {tone::alarm,
                      fmt::format("{} been running {} for CPU {} for {}. {}",

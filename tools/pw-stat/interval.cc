@@ -42,18 +42,23 @@ std::string clock_text(int64_t at)
 // What runs at this moment for a CPU, on its worker or in callers.
 struct activity {
     uint64_t functions = 0;
-    uint64_t oldest_ns = UINT64_MAX; // moment
+    uint64_t oldest_ns = 0; // moment, as far as any is known
 
     void add(const cpu_state &cpu)
     {
         if (!cpu.running.empty()) {
             ++functions;
-            oldest_ns = std::min(oldest_ns, cpu.running_since_ns);
+            note(cpu.running_since_ns);
         }
         for (const running_function &each : cpu.caller_running) {
             functions = sum(functions, each.threads);
-            oldest_ns = std::min(oldest_ns, each.since_ns);
+            note(each.since_ns);
         }
+    }
+    void note(uint64_t since_ns)
+    {
+        if (since_ns != 0 && (oldest_ns == 0 || since_ns < oldest_ns))
+            oldest_ns = since_ns;
     }
 };
 
@@ -71,7 +76,7 @@ void add(table &to_table, const row &shown, uint64_t ns, const interval &from, c
     const cpu_state &change = shown.change;
     auto rate = [&](uint64_t count) { return rate_text(count, ns); };
     std::string oldest =
-        shown.runs.functions > 0 ? time_text(since(shown.runs.oldest_ns, from.now.taken_ns)) : "-";
+        shown.runs.oldest_ns != 0 ? time_text(since(shown.runs.oldest_ns, from.now.taken_ns)) : "-";
     to_table.add({clock_text(from.at),
                   shown.cpu,
                   rate(change.queued),

@@ -42,6 +42,8 @@ json runs_json(uint64_t count, uint64_t total_ns, uint64_t longest_ns)
 
 json running_json(const std::string &function, uint64_t since_ns, uint64_t now)
 {
+    if (since_ns == 0)
+        return {{"function", function}, {"since_ns", nullptr}, {"for_ns", nullptr}};
     return {{"function", function}, {"since_ns", since_ns}, {"for_ns", since(since_ns, now)}};
 }
 

@@ -136,11 +136,12 @@ class collection {
 
     void add_running(const labels &of_cpu, const cpu_state &cpu, uint64_t now)
     {
-        if (!cpu.running.empty())
+        if (!cpu.running.empty() && cpu.running_since_ns != 0)
             running_.raise(of_cpu.with("function", cpu.running), since(cpu.running_since_ns, now));
         for (const running_function &each : cpu.caller_running) {
             labels of_function = of_cpu.with("function", each.name);
-            caller_running_.raise(of_function, since(each.since_ns, now));
+            if (each.since_ns != 0)
+                caller_running_.raise(of_function, since(each.since_ns, now));
             callers_.add(of_function, each.threads);
         }
     }
@@ -197,7 +198,7 @@ class collection {
     metric_family running_{"pwlocks_worker_running_seconds", gauge, ns,
                            "How long the worker runs the function that it is in."};
     metric_family caller_running_{"pwlocks_caller_running_seconds", gauge, ns,
-                                  "How long callers run a function for the CPU, the earliest of them."};
+                                  "How long callers run a function for the CPU, the earliest that is timed."};
     metric_family callers_{"pwlocks_caller_running_threads", gauge, none,
                            "Threads that run a function for the CPU."};
     metric_family runs_{"pwlocks_function_runs_total", counter, none,

@@ -54,6 +54,8 @@ std::string head(const process_sample &seen, const screen &to)
 
 std::string running_text(const std::string &function, uint64_t since_ns, const snapshot &now)
 {
+    if (since_ns == 0)
+        return function;
     return fmt::format("{} for {}", function, time_text(time_since(since_ns, now)));
 }
 

@@ -14,6 +14,8 @@ constexpr uint64_t second = 1'000'000'000;
 // Colours what has run for longer than a person would expect of an item.
 cell age_of(uint64_t since_ns, const snapshot &now)
 {
+    if (since_ns == 0)
+        return "-";
     uint64_t ns = time_since(since_ns, now);
     return {time_text(ns), ns >= second ? tone::notice : tone::plain};
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace pw::tool {
@@ -47,7 +48,8 @@ class segment {
 
     const segment_facts &facts() const { return facts_; }
 
-    // What it holds now, but for rows of callers behind the end that the file had when it was mapped.
+    // What it holds now, but for rows of callers behind the end that the file had when it was mapped. A run that the
+    // process does not time is taken to have begun when it was first seen.
     snapshot read() const;
 
     // Whether `fd` is the same file, and has not grown since it was mapped.
@@ -69,6 +71,11 @@ class segment {
         int node;
         bool isolated;
         uint64_t place;
+    };
+    // What a caller runs and the process does not time.
+    struct untimed_run {
+        uint64_t started, function; // which run of that row it is
+        uint64_t seen_ns;
     };
     struct unmap {
         void operator()(const char *base) const;
@@ -95,6 +102,7 @@ class segment {
     uint64_t cell_offset_ = 0, cell_stride_ = 0;                       // within a row
     std::vector<known_cpu> known_cpus_;                                // by rising number
     segment_facts facts_;
+    mutable std::unordered_map<uint64_t, untimed_run> untimed_; // by the row's number: those of the last read()
 };
 
 } // namespace pw::tool

@@ -23,6 +23,7 @@ constexpr uint64_t longest_workqueue_name = 255;
 constexpr size_t most_names = 4; // of functions that callers run for one CPU; further ones share a name
 constexpr size_t most_tallies = 200'000; // of one snapshot; further ones share their CPU's last
 constexpr int most_looks = 8;
+constexpr size_t most_untimed = 4096; // runs of callers that are remembered from one snapshot to the next
 
 uint64_t plus(uint64_t one, uint64_t other)
 {
@@ -162,7 +163,7 @@ class segment::reading {
                         offsetof(block, turn_since), offsetof(block, idle_since), offsetof(block, sleeping)});
         state.busy_ns = plus(busy, time_since(turn_since));
         state.idle_ns = plus(idle, time_since(idle_since));
-        state.asleep_ns = plus(asleep, sleeping != 0 ? time_since(idle_since) : 0);
+        state.asleep_ns = plus(asleep, time_since(sleeping));
 
         if (from_.place_count_ > 0) {
             for (const known_cpu &where : from_.known_cpus_)
@@ -238,7 +239,7 @@ class segment::reading {
             if (running == 0)
                 continue;
             cpu.running = names_.of(running);
-            cpu.running_since_ns = moment(begun);
+            cpu.running_since_ns = begun == 0 ? 0 : moment(begun);
         }
     }
 
@@ -246,14 +247,16 @@ class segment::reading {
     {
         struct runs {
             uint64_t threads = 0;
-            uint64_t since = UINT64_MAX;
+            uint64_t since = 0; // of those that are timed, the first
         };
         std::map<int, std::map<uint64_t, runs>> by_cpu; // number, function
+        auto seen_before = std::exchange(from_.untimed_, {});
         using row = stat::caller_row;
         for (uint64_t i = 0; i < callers_.count; ++i) {
-            auto [running, cpu, begun] = settled<3>(
-                callers_, i,
-                {offsetof(row, running), offsetof(row, running_cpu), offsetof(row, running_since)});
+            auto [running, cpu, started, begun] =
+                settled<4>(callers_, i,
+                           {offsetof(row, running), offsetof(row, running_cpu), offsetof(row, started),
+                            offsetof(row, running_since)});
             if (running == 0 || cpu > INT32_MAX)
                 continue;
             auto found =
@@ -264,12 +267,26 @@ class segment::reading {
             bool room = functions.size() < most_names || functions.contains(running);
             runs &these = functions[room ? running : stat::other_functions];
             ++these.threads;
-            these.since = std::min(these.since, moment(begun));
+            uint64_t since = begun != 0 ? moment(begun) : seen_since(i, started, running, seen_before);
+            if (since != 0 && (these.since == 0 || since < these.since))
+                these.since = since;
         }
         for (cpu_state &cpu : result_.cpus)
             if (auto found = by_cpu.find(cpu.cpu); found != by_cpu.end())
                 for (const auto &[function, these] : found->second)
                     cpu.caller_running.push_back({names_.of(function), these.threads, these.since});
+    }
+
+    // When this run, which is not timed, was first seen, if that was before now; else 0.
+    uint64_t seen_since(uint64_t row, uint64_t started, uint64_t function,
+                        const std::unordered_map<uint64_t, untimed_run> &before)
+    {
+        auto found = before.find(row);
+        bool known = found != before.end() && found->second.started == started && found->second.function == function;
+        uint64_t seen = known ? found->second.seen_ns : result_.taken_ns;
+        if (from_.untimed_.size() < most_untimed)
+            from_.untimed_.emplace(row, untimed_run{started, function, seen});
+        return known ? seen : 0;
     }
 
     void read_workqueues()

@@ -30,7 +30,7 @@ struct lock_counts {
 struct running_function {
     std::string name;
     uint64_t threads = 0;
-    uint64_t since_ns = 0; // the earliest one's start
+    uint64_t since_ns = 0; // the earliest known start; 0: none is known
 };
 
 // One function's, through one workqueue, on behalf of one CPU.
@@ -64,7 +64,7 @@ struct cpu_state {
     lock_counts locks;
     bool sleeping = false;
     std::string running;                          // what the worker runs, empty if nothing
-    uint64_t running_since_ns = 0;                // moment; with stats=on up to 16 short items early
+    uint64_t running_since_ns = 0; // moment, 0 if not known; with stats=on up to 16 short items early
     std::vector<running_function> caller_running; // lock strategy: what callers run for this CPU
     std::vector<uint64_t> ran_on; // lock strategy: how often its items ran on each CPU of `cpus`, at the end
                                   // elsewhere; may be empty

@@ -57,18 +57,24 @@ struct what_runs {
     uint64_t for_ns = 0;
 };
 
+// 0 for what has no known start.
+uint64_t age_ns(uint64_t since_ns, uint64_t now_ns)
+{
+    return since_ns == 0 ? 0 : since(since_ns, now_ns);
+}
+
 what_runs running_of(const cpu_state &cpu, uint64_t now_ns)
 {
     what_runs found;
     if (!cpu.running.empty())
-        found = {"running " + cpu.running, since(cpu.running_since_ns, now_ns)};
+        found = {"running " + cpu.running, age_ns(cpu.running_since_ns, now_ns)};
     const char *separator = found.text.empty() ? "callers run " : "; callers run ";
     for (const running_function &each : cpu.caller_running) {
         found.text += separator + each.name;
         if (each.threads > 1)
             found.text += fmt::format(" x{}", each.threads);
         separator = ", ";
-        found.for_ns = std::max(found.for_ns, since(each.since_ns, now_ns));
+        found.for_ns = std::max(found.for_ns, age_ns(each.since_ns, now_ns));
     }
     return found;
 }
