@@ -154,7 +154,7 @@ struct alignas(128) cpu_block {
     counter wakeups;       // times it was woken from sleep
     counter sleeping;      // since when it sleeps, 0 while it is awake
     counter running;       // address of the function that runs now, 0 if none
-    counter running_since; // with stats=on up to 16 short items early
+    counter running_since; // with stats=on up to 16 short items early, or by as long as it was kept from its CPU, waiting awake
     counter turn_since;    // of the turn that it is in, from taking something until nothing is left; 0 between turns
     counter idle_since;    // 0 in a turn
     counter busy_ns;       // in turns that have ended

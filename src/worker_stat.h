@@ -7,7 +7,8 @@
 // stats=full each one is, with a look ahead of it as well.
 //
 // A worker that waits for work looks at the clock anyway. So a turn's begin costs no look of its own: it is when
-// that wait saw something, by the last look and the number of looks for work behind it.
+// that wait saw something, by the last look and the number of looks for work behind it. If the worker was kept from
+// its CPU in between, that is too early by as long.
 #pragma once
 
 #include "counters.h"

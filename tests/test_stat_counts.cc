@@ -110,6 +110,8 @@ TEST_CASE("what a worker runs is seen with since when, and a turn with since whe
 {
     fresh_runtime runtime;
     int cpu = last_cpu();
+    // Not awake and kept from its CPU: it would take its last look for work, from before that, for the begin.
+    REQUIRE(eventually([&] { return own_segment().block(cpu).sleeping != 0; }));
     uint64_t before = now_ns();
     {
         busy_item stuck(cpu, busy_item::by_worker);
@@ -143,6 +145,23 @@ TEST_CASE("a worker's sleep is part of its idle time")
     CHECK(seen.block(cpu).asleep_ns >= long_ns);
     CHECK(seen.block(cpu).idle_ns >= seen.block(cpu).asleep_ns);
     CHECK(seen.block(cpu).wakeups >= 1);
+}
+
+TEST_CASE("a turn of a worker that waits awake begins when it saw something, not when it began to wait")
+{
+    fresh_runtime runtime("stats=on idle_spin_us=1000000");
+    int cpu = last_cpu();
+    constexpr uint64_t waits = 10, apart = 5 * ms;
+    plain_item item(function_a, cpu);
+    for (uint64_t i = 1; i <= waits; ++i) {
+        std::this_thread::sleep_for(std::chrono::nanoseconds(apart));
+        REQUIRE(pw_queue_work_on(cpu, nullptr, &item) == 1);
+        REQUIRE(pw_flush(&item) == 0);
+    }
+    own_segment seen;
+    // Others may have had the CPU meanwhile, and then some of that counts as the turn's.
+    CHECK(seen.block(cpu).idle_ns > waits * apart / 2);
+    CHECK(seen.block(cpu).busy_ns + seen.block(cpu).idle_ns <= now_ns() - seen.head().start_monotonic_ns);
 }
 
 TEST_CASE("with stats=off a worker counts for nobody and looks at no clock")
