@@ -22,7 +22,8 @@ export PS1='ready> '
 in_tmux() {
     tmux -L test -f /dev/null "$@"
 }
-in_tmux -u new-session -d -x 100 -y 20 env LC_ALL=C.UTF-8 bash --noprofile --norc || fail "tmux"
+# Wide enough for all columns, also beside other processes with longer names.
+in_tmux -u new-session -d -x 130 -y 20 env LC_ALL=C.UTF-8 bash --noprofile --norc || fail "tmux"
 trap 'in_tmux kill-server 2>/dev/null; rm -rf -- "$scratch"' EXIT
 
 screen() {

@@ -2,6 +2,7 @@
 // pw_stat_read(): against counts that the test knows, and against what pw-stat reads of this process.
 #include "time_limit.h"
 
+#include "in_fork.h"
 #include "on_cpu.h"
 #include "programs.h"
 #include "queues.h"
@@ -346,8 +347,7 @@ TEST_CASE("a child after a fork reads its own", "[.]")
     task item(first_cpu());
     REQUIRE(item.queue() == 1);
     REQUIRE(item.flush() == 0);
-    pid_t child = fork();
-    if (child == 0) {
+    int status = in_fork([] {
         pw_stat stat;
         bool right = pw_stat_read(PW_STAT_ALL, &stat, sizeof stat) == -ESRCH;
         if (!thread_sanitized) { // which does not allow the child new threads
@@ -355,10 +355,8 @@ TEST_CASE("a child after a fork reads its own", "[.]")
             right = right && pw_stat_read(PW_STAT_ALL, &stat, sizeof stat) == 0 && stat.queued == 0;
             right = right && pw_runtime_stop() == 0;
         }
-        _exit(right ? 0 : 1);
-    }
-    int status = -1;
-    REQUIRE(waitpid(child, &status, 0) == child);
+        return right ? 0 : 1;
+    });
     CHECK(status == 0);
     CHECK(read_stat(PW_STAT_ALL).queued == 1);
 }
